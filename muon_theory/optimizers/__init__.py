@@ -1,0 +1,1 @@
+"""Optimizers built from momentum and an orthogonalized step."""

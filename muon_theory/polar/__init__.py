@@ -1,0 +1,1 @@
+"""The polar factor and the ways to reach it."""

@@ -1,0 +1,1 @@
+"""Objectives, data sets and networks to train on."""

@@ -1,0 +1,1 @@
+"""The spectrum recorder: exact singular values from real training."""

@@ -1,0 +1,1 @@
+"""One room per paper or system; rooms are strangers to one another."""

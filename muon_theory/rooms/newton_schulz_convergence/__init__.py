@@ -1,0 +1,16 @@
+"""Convergence of Muon with Newton-Schulz steps (Kim and Oh, 2026, arXiv 2601.19156).
+
+Source: Gyu Yeol Kim and Min-hwan Oh, "Convergence of Muon with Newton-Schulz", ICLR 2026; read in full.
+
+The paper analyses momentum followed by q steps X <- p_k(X X^T) X of the Taylor Newton-Schulz iteration, where p_k is
+the degree-k Taylor polynomial of lambda^(-1/2) at 1. On the residual u = 1 - sigma^2 one step acts as the scalar map
+phi(u) = 1 - (1 - u) p_k(1 - u)^2 <= u^(k+1), so the operator error eps_q decays doubly exponentially in q (Theorem 2) and
+the nuclear-norm stationarity bound of exact Muon is worsened by the factor chi_q = 1/(1 - eps_q) only (Theorem 1).
+
+Assumptions: smoothness from the spectral to the nuclear norm, nuc(grad f(X) - grad f(Y)) <= L op(X - Y); unbiased noise of
+variance sigma^2 / B in the Frobenius norm; no weight decay, no Nesterov, no shape factor.
+
+Read in the paper: the lemmas, theorems and constants whose attribution is `printed`. Derived here: the global proof that
+phi(u) <= u^(k+1) for every k, the slope bound eps_q <= eps_0^(a_k^q), the alignment deficit as the constant that matters,
+and every tightness statement. The deployed quintic (3.4445, -4.7750, 2.0315) is outside the paper's guarantees.
+"""

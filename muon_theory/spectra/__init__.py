@@ -1,0 +1,1 @@
+"""Matrices seen through their singular values."""
