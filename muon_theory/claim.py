@@ -268,7 +268,8 @@ class Claim:
         if self.relation == "==":
             if isinstance(measured, Estimate):
                 return "holds" if lower - slack <= predicted <= upper + slack else "refuted"
-            if max(abs(lower - predicted), abs(upper - predicted)) <= slack or lower == upper == predicted:
+            # Without a tolerance the comparison is exact: a difference of a float and a fraction would round to zero.
+            if lower == upper == predicted or (slack and max(abs(lower - predicted), abs(upper - predicted)) <= slack):
                 return "holds"
             outside = lower > predicted + slack or upper < predicted - slack
             return "refuted" if outside or lower == upper else "undecided"
