@@ -1,1 +1,1 @@
-"""What surrounds a study: engine, tables, provenance, style."""
+"""What surrounds a study and a claim: the engine its cells run on, tables, provenance, figure style, checks."""

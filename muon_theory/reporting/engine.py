@@ -1,0 +1,219 @@
+"""Where the cells of a study run: in this process, or in local processes with a cache.
+
+A study sees one function, `map_cells(function, cells) -> DataFrame`, and nothing of what lies behind it. Whatever
+offers that function (a cluster, a queue) can take the engine's place.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from muon_theory.reporting.atomic import atomic_path
+from muon_theory.reporting.fingerprint import canonical_json, cell_key, module_hash, package_hash
+from muon_theory.reporting.progress import progress
+from muon_theory.reporting.workers import Died, in_processes, one_thread
+
+FORMAT_VERSION = 1
+CellFunction = Callable[..., "pd.DataFrame | dict[str, Any] | list[dict[str, Any]]"]
+Cell = Mapping[str, Any]
+
+
+def serially(function: CellFunction, cells: Sequence[Cell]) -> pd.DataFrame:
+    """Run cells one after the other in this process; the first exception is raised, as a debugger wants it.
+
+    Args:
+        function: called as `function(**cell)`; returns rows as a DataFrame, a dict or a list of dicts.
+        cells: keyword arguments of each call, JSON values.
+
+    Returns:
+        The rows of all cells, in the order of the cells; list-valued columns hold numpy arrays.
+
+    Source: elementary. A parameter that is not a JSON value raises TypeError before anything runs.
+
+    >>> def square(x):
+    ...     return {"x": x, "square": x * x}
+    >>> serially(square, [{"x": 2}, {"x": 3}])
+       x  square
+    0  2       4
+    1  3       9
+    """
+    tables = []
+    for cell in cells:
+        canonical_json(cell)
+        with one_thread():
+            tables.append(_as_arrow(function(**cell)))
+    return _combined(tables)
+
+
+class Engine:
+    """Cells in local processes, one thread each, every finished cell kept on disk.
+
+    A killed or interrupted run resumes where it stopped. A cell that raises, or whose process dies, becomes one row
+    with its scalar parameters and the column `error`; it is not cached, so that the next run tries it again.
+
+    Args:
+        workers: number of processes; 1 runs the cells in this process.
+        cache: folder of finished cells, or None to keep nothing.
+        progress: show a bar on a terminal, lines elsewhere.
+        context: what else the results depend on, e.g. the fingerprint of a data folder; part of the cache key.
+
+    Raises:
+        ValueError: fewer than one worker.
+
+    Source: elementary.
+
+    >>> Engine(workers=1, progress=False).map_cells(dict, [{"q": 1}, {"q": 2}])["q"].tolist()
+    [1, 2]
+    """
+
+    def __init__(self, workers: int = 2, cache: Path | None = None, progress: bool = True, context: str = "") -> None:
+        if workers < 1:
+            raise ValueError(f"workers = {workers}: at least one process is needed")
+        self.workers = workers
+        self.cache = cache
+        self.progress = progress
+        self.context = context
+        self.counts: Counter[str] = Counter()
+
+    def map_cells(self, function: CellFunction, cells: Sequence[Cell]) -> pd.DataFrame:
+        """Run the cells, or read those already finished.
+
+        Args:
+            function: module-level function, called as `function(**cell)`; returns rows as a DataFrame, a dict or a list
+                of dicts.
+            cells: keyword arguments of each call, JSON values.
+
+        Returns:
+            The rows of all cells, in the order of the cells; list-valued columns hold numpy arrays. With a failed cell
+            there is a column `error` (text, missing for good rows).
+
+        Source: elementary. A parameter that is not a JSON value, or cells that give one column values that cannot be
+        joined, raise TypeError; a function that is not at module level, so that its results have no name, ValueError.
+        """
+        files = self._files(function, cells)
+        tables: dict[int, pa.Table] = {}
+        for index, file in enumerate(files):
+            if file is not None and (table := _read(file)) is not None:
+                tables[index] = table
+        self.counts["cached"] += len(tables)
+        missing = [index for index in range(len(cells)) if index not in tables]
+        items = [(dict(cells[index]), files[index]) for index in missing]
+        errors: dict[int, str] = {}
+        with progress(len(cells), _label(function), unit="cells", shown=self.progress, done=len(tables)) as bar:
+            for position, outcome in in_processes(partial(run_cell, function), items, self.workers):
+                index = missing[position]
+                if isinstance(outcome, pa.Table):
+                    tables[index] = outcome
+                else:
+                    errors[index] = outcome.reason if isinstance(outcome, Died) else outcome
+                bar.advance()
+        self.counts["computed"] += len(items) - len(errors)
+        self.counts["failed"] += len(errors)
+        for index, error in errors.items():
+            tables[index] = _error_row(cells[index], error)
+        return _combined([tables[index] for index in range(len(cells))])
+
+    def _files(self, function: CellFunction, cells: Sequence[Cell]) -> list[Path | None]:
+        """The cache file of each cell; checks the parameters, before anything runs."""
+        for cell in cells:
+            canonical_json(cell)
+        if self.cache is None:
+            return [None] * len(cells)
+        name = getattr(function, "__qualname__", "")
+        if not name or "<" in name:
+            raise ValueError(f"{function!r} is not a module-level function, so its results cannot be cached by name")
+        code = package_hash() + module_hash(function.__module__)
+        folder = self.cache / "cells" / f"{function.__module__}.{name}"
+        return [folder / f"{cell_key(function, cell, code, self.context)}.parquet" for cell in cells]
+
+
+def run_cell(function: CellFunction, item: tuple[dict[str, Any], Path | None]) -> pa.Table | str:
+    """Run one cell and store it: what a worker does.
+
+    Args:
+        function: the cell's function.
+        item: its keyword arguments, and its cache file or None.
+
+    Returns:
+        The rows, or the text of the exception.
+
+    Source: elementary.
+    """
+    cell, file = item
+    try:
+        # Another run, or this cell's first life before its pool broke, may have finished it meanwhile.
+        if file is not None and (table := _read(file)) is not None:
+            return table
+        table = _as_arrow(function(**cell))
+    except Exception as exception:  # a study's own code may raise anything; it must become a row, not a crash
+        return _one_line(exception)
+    if file is not None:
+        with atomic_path(file) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+    return table
+
+
+def _as_arrow(rows: Any) -> pa.Table:
+    """Rows as an Arrow table, so that a fresh result and a cached one are the same thing."""
+    if isinstance(rows, Mapping):
+        rows = [rows]
+    if isinstance(rows, list):
+        rows = pd.DataFrame(rows)
+    if not isinstance(rows, pd.DataFrame):
+        raise TypeError(f"a cell returned {type(rows).__name__}; it returns a DataFrame, a dict or a list of dicts")
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    return table.replace_schema_metadata({"format_version": str(FORMAT_VERSION)})
+
+
+def _read(file: Path) -> pa.Table | None:
+    """A finished cell, or None; a file of another format, or damaged, counts as not there."""
+    try:
+        table = pq.read_table(file)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    metadata = table.schema.metadata or {}
+    return table if metadata.get(b"format_version") == str(FORMAT_VERSION).encode() else None
+
+
+def _combined(tables: Sequence[pa.Table]) -> pd.DataFrame:
+    """All rows in one table; integers widen to floats, and missing columns are missing values."""
+    filled = [table.replace_schema_metadata(None) for table in tables if table.num_rows]
+    if not filled:
+        return pd.DataFrame()
+    try:
+        joined = pa.concat_tables(filled, promote_options="permissive")
+    except pa.ArrowInvalid as mismatch:
+        raise TypeError(f"cells disagree on the type of a column: {mismatch}") from mismatch
+    for position, column in enumerate(joined.schema):
+        if pa.types.is_null(column.type):
+            joined = joined.set_column(position, column.name, joined.column(position).cast(pa.float64()))
+    return joined.to_pandas()
+
+
+def _error_row(cell: Cell, error: str) -> pa.Table:
+    """The row of a failed cell."""
+    scalars = {name: value for name, value in cell.items() if isinstance(value, str | int | float | None)}
+    return _as_arrow({**scalars, "error": error})
+
+
+def _one_line(exception: BaseException) -> str:
+    """An exception in one line, with the place it was raised at."""
+    frames = traceback.extract_tb(exception.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(exception).__name__}: {' '.join(str(exception).split())}{place}"
+
+
+def _label(function: CellFunction) -> str:
+    """What the progress display calls the work."""
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    return getattr(module, "__name__", "cells").rpartition(".")[2]
