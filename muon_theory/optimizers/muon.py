@@ -1,0 +1,254 @@
+"""Muon: momentum, then (nearly) the polar factor of every matrix, then decoupled weight decay and the step.
+
+The rule is torch.optim.Muon's; what is added is a choice of orthogonalizer, any number of dimensions from two on,
+scale invariance, batching by shape, and access to the matrix that was orthogonalised (`lmo_input`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer
+
+from muon_theory.optimizers.orthogonal_step import Orthogonalizer
+from muon_theory.optimizers.validation import check_gradient, check_group, listed_parameters, parameter_label
+
+AdjustLearningRate = Literal["original", "match_rms_adamw", "spectral"]
+
+
+def shape_factor(rows: int, columns: int, adjust_lr_fn: str | None = None) -> float:
+    """Shape factor: what Muon multiplies the learning rate of a rows x columns matrix by.
+
+    None and "original": sqrt(max(1, rows/columns)). "match_rms_adamw": 0.2 sqrt(max(rows, columns)). "spectral":
+    sqrt(rows/columns), the ratio of the RMS norms that fixes the operator norm of the update between RMS norms.
+
+    Args:
+        rows: number of rows (outputs) of the flattened matrix, at least 1.
+        columns: number of columns (inputs) of the flattened matrix, at least 1.
+        adjust_lr_fn: None, "original", "match_rms_adamw" or "spectral".
+
+    Returns:
+        The factor, a positive float without unit.
+
+    Raises:
+        ValueError: if `adjust_lr_fn` is none of the above.
+
+    Source: Jordan 2024 ("original"); Liu et al. 2025, arXiv 2502.16982, section 2.2 ("match_rms_adamw"); Yang, Simon,
+    Bernstein 2023, arXiv 2310.17813, condition 1 ("spectral").
+
+    >>> shape_factor(256, 64), shape_factor(64, 256), shape_factor(64, 256, "spectral")
+    (2.0, 1.0, 0.5)
+    """
+    if adjust_lr_fn is None or adjust_lr_fn == "original":
+        return math.sqrt(max(1.0, rows / columns))
+    if adjust_lr_fn == "match_rms_adamw":
+        return 0.2 * math.sqrt(max(rows, columns))
+    if adjust_lr_fn == "spectral":
+        return math.sqrt(rows / columns)
+    raise ValueError(f"adjust_lr_fn is {adjust_lr_fn!r}; choose None, 'original', 'match_rms_adamw' or 'spectral'")
+
+
+class Muon(Optimizer):
+    """Muon, the optimizer that steps along the (approximate) polar factor of its momentum.
+
+    With gradient G, buffer B, momentum b, learning rate lr, decay w and shape factor c (see `shape_factor`)::
+
+        B <- b B + (1 - b) G
+        X  = b B + (1 - b) G  with Nesterov, else B     (`lmo_input`; more than two dimensions as (out, -1))
+        O  = orthogonalize(X, method, ns_steps) or polar_factor(X)
+        W <- (1 - lr w) W - lr c O
+
+    The first nine arguments are torch.optim.Muon's and mean the same; a state_dict saved by it loads here. Differences:
+    tensors of more than two dimensions are accepted (flattened to (out, -1), from which the shape factor is taken too);
+    updates do not depend on the scale of the gradient; the iteration runs in `compute_dtype` (torch: always bfloat16)
+    and on all matrices of one shape at once; neither `p.grad` nor the buffer is modified by the orthogonalization.
+
+    Args:
+        params: parameters, named parameters or parameter groups; each tensor real floating point with ndim >= 2.
+        lr: learning rate >= 0; a float or a tensor of one element.
+        weight_decay: decoupled decay w >= 0, multiplied by the unadjusted lr.
+        momentum: b in [0, 1).
+        nesterov: whether X looks one step ahead.
+        ns_coefficients: (a, b, c) of the quintic a s + b s^3 + c s^5 that takes the place of `method` in every step.
+        eps: >= 0, accepted so that torch's calls and saved states work. torch bounds the norm it divides by from below
+            by eps, so that its update fades once the norm of X is under eps; here every scale gives the same update.
+        ns_steps: number of Newton-Schulz steps, 0 to 99; 0 gives X / ||X||_F.
+        adjust_lr_fn: None, "original", "match_rms_adamw" or "spectral", see `shape_factor`.
+        method: a key of `COEFFICIENTS` or "taylor_<degree>".
+        exact: whether O is the exact polar factor; `method` and `ns_steps` are then idle.
+        compute_dtype: dtype of the iteration; None leaves it to `orthogonalize`.
+        match_frobenius: whether O is rescaled to the Frobenius norm of the exact polar factor, sqrt(rank X), where the
+            rank counts singular values above max(m, n) eps(dtype) sigma_1, as `polar_factor` does. Costs one exact
+            spectrum a matrix and step.
+        maximize: whether to ascend.
+        check_finite: whether each step first looks for NaN and inf in the gradients (one pass over them) and raises
+            ValueError before anything is changed. None: on CPU only, because it would synchronise a GPU.
+
+    Raises:
+        ValueError: if an argument or a parameter's shape is out of range.
+        TypeError: if a parameter is not a real floating-point tensor.
+
+    Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks"; the rule in detail is torch's.
+
+    Accuracy: equal to torch.optim.Muon within bfloat16 rounding for 2-D parameters and compute_dtype=torch.bfloat16
+    (checked in tests/optimizers).
+
+    Cost: `orthogonalize` or `polar_factor` of each matrix; memory: the buffer, and X kept until the next step.
+
+    >>> weight = torch.nn.Parameter(torch.eye(4, 3))
+    >>> optimizer = Muon([weight], lr=0.1, weight_decay=0.0, exact=True)
+    >>> weight.sum().backward()
+    >>> optimizer.step()
+    >>> bool(torch.allclose(weight[3], torch.full((3,), -0.1 * (4 / 3) ** 0.5 / 12**0.5)))
+    True
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] | None = None,
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: AdjustLearningRate | None = None,
+        *,
+        method: str = "jordan_2024",
+        exact: bool = False,
+        compute_dtype: torch.dtype | None = None,
+        match_frobenius: bool = False,
+        maximize: bool = False,
+        check_finite: bool | None = None,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "ns_coefficients": ns_coefficients,
+            "eps": eps,
+            "ns_steps": ns_steps,
+            "adjust_lr_fn": adjust_lr_fn,
+            "method": method,
+            "exact": exact,
+            "compute_dtype": compute_dtype,
+            "match_frobenius": match_frobenius,
+            "maximize": maximize,
+        }
+        check_group(defaults)
+        self._check_finite = check_finite
+        self._lmo_inputs: dict[Tensor, Tensor] = {}
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a parameter group, checked as the constructor checks it.
+
+        Args:
+            param_group: "params" and any of the constructor's per-group options.
+
+        Raises:
+            ValueError: if an option or a parameter's shape is out of range; nothing is added then.
+            TypeError: if a parameter is not a real floating-point tensor.
+
+        Source: elementary.
+        """  # noqa: DOC502  (raised by the checks below)
+        param_group = listed_parameters(param_group)
+        check_group(self.defaults | param_group)
+        super().add_param_group(param_group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lmo_inputs = {}
+        self.__dict__.setdefault("_check_finite", None)
+        for group in self.param_groups:  # a state saved by torch.optim.Muon lacks the options added here
+            group.setdefault("method", "jordan_2024")
+            for option, value in (
+                ("compute_dtype", None),
+                *((key, False) for key in ("exact", "match_frobenius", "maximize")),
+            ):
+                group.setdefault(option, value)
+
+    def lmo_input(self, parameter: Tensor) -> Tensor | None:
+        """LMO input: the matrix that was orthogonalised for this parameter in the last step, Nesterov included.
+
+        Args:
+            parameter: a parameter of this optimizer.
+
+        Returns:
+            X of shape (out, -1), in the gradient's dtype and not to be modified, or None before the parameter's first
+            step (and right after a state was loaded: X is no part of the state).
+
+        Source: elementary.
+        """
+        return self._lmo_inputs.get(parameter)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step; parameters without a gradient are left alone.
+
+        Args:
+            closure: recomputes the loss and the gradients, as in torch.
+
+        Returns:
+            The closure's loss, or None without one.
+
+        Raises:
+            ValueError: if a gradient holds NaN or inf (where `check_finite` applies) before anything is changed.
+            TypeError: if a gradient is sparse.
+
+        Source: Jordan 2024.
+        """  # noqa: DOC502  (raised by check_gradient)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group_index, group in enumerate(self.param_groups):
+            for index, parameter in enumerate(group["params"]):
+                if parameter.grad is not None:
+                    check_gradient(
+                        parameter, self._check_finite, lambda g=group_index, i=index: parameter_label(self, g, i)
+                    )
+        for group in self.param_groups:
+            self._step_group(group)
+        return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        """Step the matrices of one group, those of one shape, dtype and device together."""
+        alike: defaultdict[tuple[Any, ...], list[Tensor]] = defaultdict(list)
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                shape = (parameter.shape[0], parameter.numel() // parameter.shape[0])
+                alike[shape, parameter.grad.dtype, parameter.device].append(parameter)
+        orthogonalizer = Orthogonalizer.of_group(group)
+        lr = float(group["lr"])
+        for (shape, _, _), parameters in alike.items():
+            inputs = torch.stack([self._advance(parameter, group).reshape(shape) for parameter in parameters])
+            updates = orthogonalizer(inputs)
+            step_size = lr * shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
+            for parameter, lmo_input, update in zip(parameters, inputs, updates, strict=True):
+                self._lmo_inputs[parameter] = lmo_input
+                parameter.mul_(1 - lr * group["weight_decay"])
+                parameter.add_(update.reshape(parameter.shape), alpha=-step_size)
+
+    def _advance(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """Advance the momentum buffer and return what is to be orthogonalised."""
+        gradient = parameter.grad
+        assert gradient is not None  # noqa: S101  (the caller filtered)
+        gradient = -gradient if group["maximize"] else gradient
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient, memory_format=torch.preserve_format)
+        buffer = state["momentum_buffer"]
+        buffer.lerp_(gradient, 1 - group["momentum"])
+        return gradient.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
