@@ -4,13 +4,18 @@ Source: Gyu Yeol Kim and Min-hwan Oh, "Convergence of Muon with Newton-Schulz", 
 
 The paper analyses momentum followed by q steps X <- p_k(X X^T) X of the Taylor Newton-Schulz iteration, where p_k is
 the degree-k Taylor polynomial of lambda^(-1/2) at 1. On the residual u = 1 - sigma^2 one step acts as the scalar map
-phi(u) = 1 - (1 - u) p_k(1 - u)^2 <= u^(k+1), so the operator error eps_q decays doubly exponentially in q (Theorem 2) and
-the nuclear-norm stationarity bound of exact Muon is worsened by the factor chi_q = 1/(1 - eps_q) only (Theorem 1).
+phi(u) = 1 - (1 - u) p_k(1 - u)^2 <= u^(k+1), so the operator error eps_q decays doubly exponentially in q (Theorem 2)
+and the nuclear-norm stationarity bound of exact Muon is worsened by the factor chi_q = 1/(1 - eps_q) only (Theorem 1).
 
-Assumptions: smoothness from the spectral to the nuclear norm, nuc(grad f(X) - grad f(Y)) <= L op(X - Y); unbiased noise of
-variance sigma^2 / B in the Frobenius norm; no weight decay, no Nesterov, no shape factor.
+Assumptions: smoothness from the spectral to the nuclear norm, nuc(grad f(X) - grad f(Y)) <= L op(X - Y); unbiased noise
+of variance sigma^2 / B in the Frobenius norm; no weight decay, no Nesterov, no shape factor.
 
-Read in the paper: the lemmas, theorems and constants whose attribution is `printed`. Derived here: the global proof that
-phi(u) <= u^(k+1) for every k, the slope bound eps_q <= eps_0^(a_k^q), the alignment deficit as the constant that matters,
-and every tightness statement. The deployed quintic (3.4445, -4.7750, 2.0315) is outside the paper's guarantees.
+Read in the paper: the lemmas, theorems and constants whose attribution is `printed`. Derived here: the global proof
+that phi(u) <= u^(k+1) for every k (printed for k = 1, 2), the slope bound eps_q <= eps_0^(a_k^q), the alignment deficit
+as the constant that matters, and every tightness statement. The deployed quintic (3.4445, -4.7750, 2.0315) is outside
+the paper's guarantees; what it does instead is stated beside them, as are the minimax polynomials of Polar Express.
+
+Formulas: `taylor` has the polynomial, the maps of one step and their constants; `error_bounds` the error after q steps
+and the bounds on it; `polynomial_range` decides polynomial inequalities on an interval; `minimax_bounds` has the
+minimax cubic and the greedy composition; `rates` the stationarity bounds; `test_problem` the quadratic they are run on.
 """
