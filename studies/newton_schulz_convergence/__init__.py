@@ -1,0 +1,1 @@
+"""Convergence of Muon with Newton-Schulz steps: its constants on real and on designed spectra."""

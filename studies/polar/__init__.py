@@ -1,0 +1,1 @@
+"""The polar factor: how well and how cheaply it is reached."""
