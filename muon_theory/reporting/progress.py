@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -19,11 +27,12 @@ class Bar(Protocol):
     Source: elementary.
     """
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, note: str = "") -> None:
         """Report finished pieces.
 
         Args:
             count: how many.
+            note: what to show beside them, e.g. the loss.
 
         Source: elementary.
         """
@@ -37,30 +46,30 @@ class _Lines:
         self.console, self.total, self.label, self.unit = console, total, label, unit
         self.done, self.start, self.last = done, time.monotonic(), time.monotonic()
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
         now = time.monotonic()
         if self.done >= self.total or now - self.last >= SECONDS_BETWEEN_LINES:
             self.last = now
-            line = f"{self.label}: {self.done}/{self.total} {self.unit}, {now - self.start:.0f} s"
+            line = f"{self.label}: {self.done}/{self.total} {self.unit}, {now - self.start:.0f} s {note}".rstrip()
             self.console.print(line, highlight=False, soft_wrap=True)
 
 
 class _Rich:
     """A bar of rich."""
 
-    def __init__(self, bar: Progress, task: int) -> None:
+    def __init__(self, bar: Progress, task: TaskID) -> None:
         self.bar, self.task = bar, task
 
-    def advance(self, count: int = 1) -> None:
-        self.bar.advance(self.task, count)  # pyright: ignore[reportArgumentType]
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.bar.update(self.task, advance=count, note=note)
 
 
 class _Silent:
     """Nothing shown."""
 
-    def advance(self, count: int = 1) -> None:
-        del count
+    def advance(self, count: int = 1, note: str = "") -> None:
+        del count, note
 
 
 @contextmanager
@@ -78,7 +87,7 @@ def progress(
         console: where to draw; standard error by default.
 
     Yields:
-        An object with `advance(count=1)`.
+        An object with `advance(count=1, note="")`.
 
     Source: elementary.
     """
@@ -89,8 +98,8 @@ def progress(
         yield _Lines(console, total, label, unit, done)
     else:
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn(unit),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
         )  # fmt: skip
         with Progress(*columns, console=console, transient=True) as bar:
-            yield _Rich(bar, bar.add_task(label, total=total, completed=done))
+            yield _Rich(bar, bar.add_task(label, total=total, completed=done, note=""))

@@ -108,17 +108,25 @@ def _stream(
     options: Any = {"batch_size": 1, "max_nbytes": None, "return_as": "generator_unordered"}
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs=max(workers, 2), **options)
-    results: Any = parallel(joblib.delayed(_attempt)(function, i, x, folder) for i, x in list(waiting.items()))
+    # Workers outlive a call, so they are told the settings of this call.
+    settings = {name: value for name, value in os.environ.items() if name.startswith("MUON_THEORY_")}
+    tasks = [joblib.delayed(_attempt)(function, index, item, folder, settings) for index, item in waiting.items()]
+    results: Any = parallel(tasks)
     try:
         yield from results
     finally:
         results.close()
 
 
-def _attempt(function: Callable[[Any], Any], index: int, item: Any, folder: str) -> tuple[int, Any]:
+def _attempt(
+    function: Callable[[Any], Any], index: int, item: Any, folder: str, settings: Mapping[str, str]
+) -> tuple[int, Any]:
     """One task in a worker; the marker file tells the parent which tasks were under way when a process died."""
     marker = Path(folder, str(index))
     marker.touch()
+    for name in [name for name in os.environ if name.startswith("MUON_THEORY_")]:
+        del os.environ[name]
+    os.environ.update(settings)
     with one_thread():
         outcome = function(item)
     marker.unlink(missing_ok=True)

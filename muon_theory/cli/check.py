@@ -1,0 +1,81 @@
+"""`muon-theory check`: run the claims of the rooms."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Annotated
+
+import typer
+
+from muon_theory.cli.screen import cache_folder, cores, screen
+
+TIERS = ("fast", "medium", "slow", "run")
+HELP = """Check the claims of the rooms: the fast tier, or all with --full.
+
+Each line is a statement of the literature, what was measured, what it predicts, and the verdict; a mark says whether
+the verdict is the expected one. Exit status 1 if one is not, or if a mutation fails to flip a verdict.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Args:
+        app: the application.
+
+    Source: elementary.
+    """
+    app.command("check", help=HELP, short_help="Check the claims of the rooms.")(_check)
+
+
+def _check(
+    rooms: Annotated[list[str] | None, typer.Argument(help="Rooms; all by default.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="The medium and slow tiers too.")] = False,
+    tier: Annotated[list[str] | None, typer.Option(help="Only this tier: fast, medium, slow or run.")] = None,
+    identifier: Annotated[list[str] | None, typer.Option("--id", help="Only this claim, whatever its tier.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, hidden rows included.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show bookkeeping rows too.")] = False,
+    mutate: Annotated[bool, typer.Option("--mutate/--no-mutate", help="Check that mutations flip verdicts.")] = True,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Check every claim anew.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core].")] = None,
+) -> None:
+    """Check claims, print them and their counts."""
+    from muon_theory.reporting.claim_check import check_claims
+    from muon_theory.reporting.claim_table import claims_table, details, markdown, summary
+    from muon_theory.rooms import load_rooms
+
+    unknown = [name for name in tier or [] if name not in TIERS]
+    if unknown:
+        raise ValueError(f"--tier {unknown[0]}: the tiers are {', '.join(TIERS)}")
+    if as_json and as_markdown:
+        raise ValueError("check: give --json or --markdown, not both")
+    claims = [(room, claim) for room, stated in load_rooms(rooms or None).items() for claim in stated]
+    if identifier:
+        known = {claim.id: None for _, claim in claims}
+        for name in identifier:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise ValueError(f"--id {name}: no such claim{f'; did you mean {near[0]}?' if near else ' here'}")
+        claims = [(room, claim) for room, claim in claims if claim.id in identifier]
+    else:
+        tiers = tier or (["fast", "medium", "slow"] if full else ["fast"])
+        claims = [(room, claim) for room, claim in claims if claim.tier in tiers]
+    rows = check_claims(claims, mutate=mutate, workers=workers or cores(), cache=None if no_cache else cache_folder())
+    shown = [row for row in rows if every or row["tag"] is None or not row["as_expected"]]
+    out = screen()
+    if as_json:
+        typer.echo(json.dumps({"claims": rows}, indent=1, ensure_ascii=False, allow_nan=False))
+    elif as_markdown:
+        typer.echo(markdown(shown))
+    else:
+        if shown:
+            out.print(claims_table(shown, out.width))
+        for row in rows:
+            if not row["as_expected"]:
+                out.print(details(row), style="red", markup=False)
+        hidden = len(rows) - len(shown)
+        out.print(summary(rows) + (f"; {hidden} bookkeeping rows not shown (--all)" if hidden else ""), markup=False)
+    if not all(row["as_expected"] for row in rows):
+        raise typer.Exit(1)
