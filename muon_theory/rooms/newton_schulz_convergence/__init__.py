@@ -16,6 +16,6 @@ as the constant that matters, and every tightness statement. The deployed quinti
 the paper's guarantees; what it does instead is stated beside them, as are the minimax polynomials of Polar Express.
 
 Formulas: `taylor` has the polynomial, the maps of one step and their constants; `error_bounds` the error after q steps
-and the bounds on it; `polynomial_range` decides polynomial inequalities on an interval; `minimax_bounds` has the
+and the bounds on it; `polynomial_range` decides polynomial inequalities on an interval; `minimax_cubic` has the
 minimax cubic and the greedy composition; `rates` the stationarity bounds; `test_problem` the quadratic they are run on.
 """

@@ -227,8 +227,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             id="NS-08",
-            statement="q steps are increasing and concave on [0,1], k = 1..3: on a grid, the largest second difference, "
-            "then the largest fall.",
+            statement="q steps are increasing and concave on [0,1], k = 1..3: on a grid, the largest second "
+            "difference, then the largest fall.",
             source="derived here: F'' = -2k a_k s (1-s^2)^(k-1) <= 0, and compositions stay increasing and concave",
             relation="<=",
             method="float64 evaluation",

@@ -15,8 +15,8 @@ from muon_theory.rooms.newton_schulz_convergence.polynomial_range import enclosu
 from muon_theory.rooms.newton_schulz_convergence.taylor import rational
 
 STARTS = [Fraction(3, 10), Fraction(1, 10), Fraction(3, 100), Fraction(1, 100), Fraction(1, 1000), Fraction(1, 10**4)]
-# x at which the slope bound and the bound of Theorem 2 are equal, q = 1, 2, 3, 5.
-CROSSINGS = {1: (0.295537, 0.247307, 0.204521, 0.135910), 2: (0.225399, 0.166627, 0.120272, 0.058876)}
+# x at which the slope bound and the bound of Theorem 2 are equal, k = 2, q = 1, 2, 3, 5.
+CROSSINGS = (0.225399, 0.166627, 0.120272, 0.058876)
 # Smallest q with chi_q <= 1.01 from each of STARTS: by the exact recursion, by the bound of Theorem 2.
 NEEDED = {
     1: ((5, 8, 11, 14, 19, 25), (6, 9, 13, 16, 22, 29)),
@@ -32,7 +32,7 @@ SPOT = {
 
 def _crossings(order: int = 2) -> Finding:
     """Where the slope bound of this order stops beating Theorem 2; NaN unless it does so exactly once."""
-    return Finding(CROSSINGS[2], [_crossing(order, q) for q in (1, 2, 3, 5)])
+    return Finding(CROSSINGS, [_crossing(order, q) for q in (1, 2, 3, 5)])
 
 
 def _crossing(k: int, q: int) -> Enclosure:
@@ -89,8 +89,8 @@ def claims() -> list[Claim]:
     return [
         Claim(
             id="NS-21",
-            statement="k = 2: the slope bound is below the bound of Theorem 2 iff x is below .225399, .166627, .120272, "
-            ".058876 (q = 1, 2, 3, 5).",
+            statement="k = 2: the slope bound is below the bound of Theorem 2 iff x is below .225399, .166627, "
+            ".120272, .058876 (q = 1, 2, 3, 5).",
             source="derived here: one sign change on a logarithmic grid, then bisection",
             relation="==",
             method="certified interval",
