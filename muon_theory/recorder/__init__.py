@@ -1,1 +1,18 @@
-"""The spectrum recorder: exact singular values from real training."""
+"""The spectrum recorder: exact singular values of what an optimizer works on, from real training."""
+
+from muon_theory.recorder.kinds import KINDS
+from muon_theory.recorder.reader import read_matrices, read_spectra
+from muon_theory.recorder.recorder import SpectrumRecorder
+from muon_theory.recorder.schedule import Schedule, at, every, first, log_spaced
+
+__all__ = [
+    "KINDS",
+    "Schedule",
+    "SpectrumRecorder",
+    "at",
+    "every",
+    "first",
+    "log_spaced",
+    "read_matrices",
+    "read_spectra",
+]

@@ -1,0 +1,170 @@
+"""What is recorded of a parameter, and where each optimizer keeps it.
+
+- `gradient`: what the optimizer was given, so accumulated, unscaled and clipped as the training loop left it.
+- `momentum`: the buffer after the step (`momentum_buffer` or `exp_avg` of the optimizer's state).
+- `lmo_input`: the matrix whose direction was taken: what Muon orthogonalised, Nesterov included. For SGD, whose LMO is
+  that of the Frobenius norm, what is multiplied by the learning rate, so weight decay, dampening and Nesterov included.
+- `update`: weight after minus weight before the step, so learning rate, shape factor and weight decay included.
+- `weight`: the parameter after the step.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+KINDS = ("gradient", "momentum", "lmo_input", "update", "weight")
+"""Everything that can be recorded, in the order of a recording's rows."""
+
+
+def as_matrix(tensor: Tensor) -> Tensor:
+    """The matrix of a parameter-shaped tensor: (out, in, height, width) becomes (out, in * height * width).
+
+    Args:
+        tensor: at least two dimensions, any layout, as Muon takes convolution kernels.
+
+    Returns:
+        the matrix of shape (out, -1), dense, without gradient tracking; a view where that is possible.
+
+    Source: Jordan 2024 (flattening of the last three dimensions of a kernel).
+
+    >>> as_matrix(torch.zeros(8, 3, 5, 5)).shape
+    torch.Size([8, 75])
+    """
+    tensor = tensor.detach()
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
+    return tensor.reshape(tensor.shape[0], -1)
+
+
+def momentum(optimizer: Optimizer, parameter: Tensor) -> Tensor | None:
+    """The momentum buffer of a parameter.
+
+    Args:
+        optimizer: any optimizer; its `momentum_buffer` (Muon, SGD, RMSprop) or `exp_avg` (the Adam family) is found.
+        parameter: one of its parameters.
+
+    Returns:
+        the buffer, in the parameter's shape, not copied; None where the optimizer keeps none.
+
+    Source: the state of each optimizer in torch.optim.
+    """
+    state = optimizer.state.get(parameter)
+    if not isinstance(state, Mapping):
+        return None
+    found = (state.get(name) for name in ("momentum_buffer", "exp_avg"))
+    return next((each for each in found if isinstance(each, Tensor) and each.shape == parameter.shape), None)
+
+
+def lmo_input(
+    optimizer: Optimizer, parameter: Tensor, group: Mapping[str, Any], weight_before: Tensor | None
+) -> Tensor | None:
+    """The matrix whose direction the step took, found after the step.
+
+    With gradient g, buffer b (after the step), momentum mu: torch.optim.Muon orthogonalises `b`, with Nesterov
+    `(1 - mu) g + mu b`; SGD moves along `d = g + decay * W` without momentum, `b` with it, `d + mu b` with Nesterov.
+
+    Args:
+        optimizer: an optimizer with a method `lmo_input(parameter)`, torch.optim.Muon or torch.optim.SGD, or one with
+            a list `optimizers` of such.
+        parameter: one of its parameters.
+        group: the parameter group it is in.
+        weight_before: the parameter before the step where `needs_weight_before` says so, else None.
+
+    Returns:
+        the matrix, in the shape of the parameter or flattened; None where no rule is known, or the parameter had no
+        gradient.
+
+    Source: torch.optim.Muon and torch.optim.SGD (whose documentation writes Muon's buffer as mu b + g; the code, and so
+        this function, uses the average mu b + (1 - mu) g). Checked in tests/recorder/test_kinds.py.
+    """
+    rule = _rule(_stepping(optimizer, parameter))
+    if rule is None or parameter.grad is None:
+        return None
+    return rule(parameter, group, weight_before)
+
+
+def has_lmo_input(optimizer: Optimizer) -> bool:
+    """Whether the LMO input of at least some parameters of an optimizer is known.
+
+    Args:
+        optimizer: any optimizer.
+
+    Returns:
+        True for optimizers with a method `lmo_input`, torch.optim.Muon and torch.optim.SGD.
+
+    Source: elementary.
+
+    >>> has_lmo_input(torch.optim.AdamW([torch.nn.Parameter(torch.ones(2, 2))]))
+    False
+    """
+    return _rule(optimizer) is not None
+
+
+def needs_weight_before(optimizer: Optimizer, parameter: Tensor, group: Mapping[str, Any]) -> bool:
+    """Whether `lmo_input` needs the parameter as it was before the step.
+
+    Args:
+        optimizer: any optimizer.
+        parameter: one of its parameters.
+        group: the parameter group it is in.
+
+    Returns:
+        True for SGD with weight decay, unless its direction is the buffer alone.
+
+    Source: elementary.
+    """
+    if not _steps_like(_stepping(optimizer, parameter), torch.optim.SGD):
+        return False
+    return group["weight_decay"] != 0 and (group["momentum"] == 0 or group["nesterov"])
+
+
+def _stepping(optimizer: Optimizer, parameter: Tensor) -> Optimizer:
+    """Among the inner optimizers of a hybrid, the one that steps the parameter."""
+    for inner in getattr(optimizer, "optimizers", ()):
+        if isinstance(inner, Optimizer) and any(parameter is p for g in inner.param_groups for p in g["params"]):
+            return _stepping(inner, parameter)
+    return optimizer
+
+
+def _steps_like(optimizer: Optimizer, kind: type[Optimizer]) -> bool:
+    """Whether the optimizer's step is that of the class, not one that a subclass replaced."""
+    return isinstance(optimizer, kind) and inspect.unwrap(type(optimizer).step) is inspect.unwrap(kind.step)
+
+
+def _rule(optimizer: Optimizer) -> Callable[[Tensor, Mapping[str, Any], Tensor | None], Tensor | None] | None:
+    """How the LMO input is found for this optimizer, or None."""
+    offered: Callable[[Tensor], Tensor | None] | None = getattr(optimizer, "lmo_input", None)
+    if offered is not None:
+        return lambda parameter, _group, _before: offered(parameter)
+    for kind, rule in ((torch.optim.Muon, _muon_input), (torch.optim.SGD, _sgd_input)):
+        if _steps_like(optimizer, kind):
+            return lambda parameter, group, before: rule(optimizer, parameter, group, before)
+    return None
+
+
+def _muon_input(optimizer: Optimizer, parameter: Tensor, group: Mapping[str, Any], _before: Tensor | None) -> Tensor:
+    buffer = optimizer.state[parameter]["momentum_buffer"]
+    return _gradient(parameter).lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
+
+
+def _sgd_input(
+    optimizer: Optimizer, parameter: Tensor, group: Mapping[str, Any], weight_before: Tensor | None
+) -> Tensor:
+    buffer = momentum(optimizer, parameter) if group["momentum"] != 0 else None
+    if buffer is not None and not group["nesterov"]:
+        return buffer
+    direction = -_gradient(parameter) if group["maximize"] else _gradient(parameter)
+    if weight_before is not None:
+        direction = direction.add(weight_before, alpha=group["weight_decay"])
+    return direction if buffer is None else direction.add(buffer, alpha=group["momentum"])
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None  # noqa: S101  (lmo_input has checked)
+    return parameter.grad.to_dense() if parameter.grad.layout != torch.strided else parameter.grad

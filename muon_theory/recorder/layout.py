@@ -1,0 +1,172 @@
+"""How a recording lies on disk.
+
+Each recorder that is entered claims a session number of its own in the folder, so several recorders, processes and
+restarted runs share a folder without touching one another's files:
+
+    spectra-<session>-<part>.journal      events since the last part; a kill costs at most the event being written
+    spectra-<session>-<part>.parquet      compacted: written under a temporary name, synchronised, renamed
+    matrices-<session>-<part>.journal     the matrices of those events, where they are stored too
+    matrices-<session>-<part>.safetensors
+
+The journal of a part is removed after the part got its name. A kill between the two leaves both; the reader takes the
+union. Leftovers named `*.tmp` mean nothing and may be deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from muon_theory.recorder.journal import read_journal, refuse_newer
+
+SCHEMA = pa.schema([
+    ("run", pa.string()),
+    ("step", pa.int64()),
+    ("layer", pa.string()),
+    ("kind", pa.string()),
+    ("rows", pa.int64()),
+    ("columns", pa.int64()),
+    ("dtype", pa.string()),
+    ("noise_floor", pa.float64()),
+    ("sigma", pa.list_(pa.float64())),
+])
+"""Columns of a recording, in journals and Parquet parts alike."""
+
+METADATA_KEY = b"muon_theory"
+"""Key of the header (JSON) in the metadata of a Parquet part."""
+
+_NAME = re.compile(r"(spectra|matrices)-(\d+)-(\d+)\.(journal|parquet|safetensors)")
+
+
+class RecordingFile(NamedTuple):
+    """A file of a recording, named after its content (`spectra` or `matrices`), session and part.
+
+    Source: elementary.
+    """
+
+    content: str
+    session: int
+    part: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One recorded spectrum: a row of the recording.
+
+    Args:
+        step: global step, an int >= 0.
+        layer: the parameter's name in the model.
+        kind: what the matrix is, one of `muon_theory.recorder.KINDS`.
+        rows: rows m of the matrix.
+        columns: columns n of the matrix.
+        dtype: dtype of the matrix as torch names it, e.g. `float32`.
+        noise_floor: below this value sigma says nothing, in the unit of sigma.
+        sigma: singular values, shape (min(m, n),), float64, descending.
+
+    Source: elementary.
+    """
+
+    step: int
+    layer: str
+    kind: str
+    rows: int
+    columns: int
+    dtype: str
+    noise_floor: float
+    sigma: np.ndarray
+
+
+def recording_files(folder: Path) -> list[RecordingFile]:
+    """The files of the recordings in a folder, ordered by session, part and name.
+
+    Args:
+        folder: an existing folder; files of other programs in it are left out.
+
+    Returns:
+        the files. Empty where nothing was recorded.
+
+    Source: elementary.
+    """
+    matches = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    files = [RecordingFile(name[1], int(name[2]), int(name[3]), path) for name, path in matches if name]
+    return sorted(files, key=lambda file: (file.session, file.part, file.path.name))
+
+
+def event_record(run: str, spectra: Sequence[Spectrum]) -> bytes:
+    """The journal record of one event: its rows as an Arrow record batch.
+
+    Args:
+        run: name of the run.
+        spectra: the rows of the event.
+
+    Returns:
+        the bytes of the batch, without its schema.
+
+    Source: elementary.
+    """
+    columns = {name: [getattr(each, name) for each in spectra] for name in SCHEMA.names[1:-1]}
+    offsets = np.concatenate([[0], np.cumsum([len(each.sigma) for each in spectra])]).astype(np.int32)
+    values = np.concatenate([each.sigma for each in spectra]) if spectra else np.empty(0)
+    arrays = [pa.array([run] * len(spectra), pa.string())]
+    arrays += [pa.array(values_of, SCHEMA.field(name).type) for name, values_of in columns.items()]
+    arrays.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, pa.float64())))
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA).serialize().to_pybytes()
+
+
+def read_spectra_file(path: Path) -> tuple[dict[str, Any] | None, Iterator[pa.RecordBatch]]:
+    """The header and the rows of one file of spectra, journal or Parquet part.
+
+    Args:
+        path: the file.
+
+    Returns:
+        the header (None where the process was killed before it was written) and an iterator of record batches.
+
+    Raises:
+        ValueError: the file is damaged, is not the recorder's, or was written by a newer release.
+
+    Source: elementary.
+    """
+    if path.suffix == ".journal":
+        records = read_journal(path)
+        header = next(records, None)
+        batches = (pa.ipc.read_record_batch(pa.py_buffer(record), SCHEMA) for record in records)
+        return (None if header is None else json.loads(header)), batches
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is damaged ({error}): move it out of the folder to read the rest") from error
+    metadata = file.schema_arrow.metadata or {}
+    if METADATA_KEY not in metadata:
+        raise ValueError(f"{path} was not written by the spectrum recorder: move it out of the folder")
+    header = json.loads(metadata[METADATA_KEY])
+    refuse_newer(header["format_version"], path)
+    return header, chain.from_iterable(file.read_row_group(i).to_batches() for i in range(file.num_row_groups))
+
+
+def last_step(path: Path) -> int | None:
+    """The largest step in one file of spectra, from a Parquet part's statistics without reading its rows.
+
+    Args:
+        path: the file.
+
+    Returns:
+        the step, or None where the file has no rows.
+
+    Source: elementary.
+    """
+    if path.suffix == ".journal":
+        return max((step for batch in read_spectra_file(path)[1] for step in batch["step"].to_pylist()), default=None)
+    metadata = pq.read_metadata(path)
+    groups = (metadata.row_group(i).column(SCHEMA.get_field_index("step")) for i in range(metadata.num_row_groups))
+    return max((group.statistics.max for group in groups), default=None)

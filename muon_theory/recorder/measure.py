@@ -1,0 +1,97 @@
+"""From matrices to rows of a recording: exact spectra, noise floors, and what a matrix with NaN gives."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from muon_theory.recorder.layout import Spectrum
+from muon_theory.recorder.matrices import MatrixKey
+from muon_theory.spectra import noise_floor, singular_values
+
+_BATCHED_UP_TO = 128  # min(rows, columns); beyond it one call for several matrices gains nothing on a CPU
+
+
+class RecordedMatrix(NamedTuple):
+    """A matrix of an event, not yet measured.
+
+    Source: elementary.
+    """
+
+    key: MatrixKey
+    """Step, layer and kind."""
+    matrix: Tensor
+    """Shape (rows, columns), any floating-point dtype and device."""
+    rounded: Tensor | None = None
+    """The stored matrix whose rounding sets the noise floor, where that is not `matrix`: the weight, for an update."""
+
+
+@torch.no_grad()
+def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
+    """The rows of an event: the singular values and the noise floor of each matrix.
+
+    Small matrices of one shape, dtype and device are measured together, others one by one as they come. Autocast is
+    switched off. A matrix with NaN or inf gives a spectrum of NaN and a noise floor of NaN.
+
+    Args:
+        matrices: the matrices; drawn one after the other, so a generator keeps only the small ones in memory.
+
+    Returns:
+        a row for each, in their order.
+
+    Source: elementary.
+
+    Accuracy: that of `singular_values`: relative 1e-4 down to 3e-6 of the largest singular value.
+
+    >>> key = MatrixKey(0, "weight", "gradient")
+    >>> measure([RecordedMatrix(key, torch.diag(torch.tensor([3.0, 4.0])))])[0].sigma
+    array([4., 3.])
+    """
+    rows: dict[int, Spectrum] = {}
+    small: defaultdict[tuple[object, ...], list[tuple[int, RecordedMatrix]]] = defaultdict(list)
+    for position, each in enumerate(matrices):
+        X = each.matrix
+        if min(X.shape) <= _BATCHED_UP_TO:
+            small[X.shape, X.dtype, X.device].append((position, each))
+        else:
+            rows[position] = _row(each, _spectra([X])[0])
+    for members in small.values():
+        for (position, each), sigma in zip(members, _spectra([each.matrix for _, each in members]), strict=True):
+            rows[position] = _row(each, sigma)
+    return [rows[position] for position in sorted(rows)]
+
+
+def _spectra(matrices: list[Tensor]) -> list[np.ndarray]:
+    """Singular values of matrices of one shape, dtype and device; NaN for those that are not finite."""
+    with _no_autocast(matrices[0].device.type):
+        stack = torch.stack(matrices) if len(matrices) > 1 else matrices[0][None]
+        finite = stack.isfinite().flatten(1).all(dim=1)
+        found = np.full((len(matrices), min(matrices[0].shape)), math.nan)
+        if bool(finite.any()):
+            found[finite.cpu().numpy()] = singular_values(stack if bool(finite.all()) else stack[finite]).cpu().numpy()
+    return list(found)
+
+
+def _no_autocast(device: str) -> contextlib.AbstractContextManager[object]:
+    """A context in which products keep their dtype."""
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _row(each: RecordedMatrix, sigma: np.ndarray) -> Spectrum:
+    dtype, shape = each.matrix.dtype, (each.matrix.shape[0], each.matrix.shape[1])
+    if each.rounded is None:
+        scale = float(sigma[0]) or 1.0
+        norm = float(np.linalg.norm(sigma / scale))
+    else:
+        scale, norm = 1.0, float(torch.linalg.vector_norm(each.rounded, dtype=torch.float64))
+    floor = scale * noise_floor(dtype, shape, norm) if math.isfinite(norm) else math.nan
+    return Spectrum(*each.key, *shape, str(dtype).removeprefix("torch."), floor, sigma)

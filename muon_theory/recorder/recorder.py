@@ -1,0 +1,248 @@
+"""The hook: a context manager around any training loop that records spectra at scheduled steps."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from muon_theory.recorder.layout import last_step, read_spectra_file, recording_files
+from muon_theory.recorder.matrices import MatrixKey
+from muon_theory.recorder.measure import RecordedMatrix, measure
+from muon_theory.recorder.schedule import checked_count, default_schedule
+from muon_theory.recorder.source import MatrixSource
+from muon_theory.recorder.store import SpectrumStore
+
+_logger = logging.getLogger(__name__)
+
+
+class SpectrumRecorder:
+    """Records the exact singular values of what an optimizer works on, at scheduled steps of real training.
+
+    Inside the `with` block every `optimizer.step()` is one step, numbered from `first_step`. At a scheduled one the
+    recorder takes, after the step, of every parameter with two or more dimensions (convolution kernels flattened to
+    (out, -1)): the gradient the optimizer used, its momentum buffer, the LMO input, the update and the weight; see
+    `muon_theory.recorder.kinds` for what these are with each optimizer. When `optimizer.step()` returns, the event is
+    in the folder and survives a kill of the process. On other steps it does nothing but ask the schedule.
+
+    Training is not disturbed: no random number is drawn, nothing is modified, and an error of the recorder costs its
+    event, said once through `logging` (with `strict` it is raised). What cannot be recorded is left out and said
+    once: the LMO input of optimizers without a known rule (AdamW), the momentum of those that keep none, the update of
+    weights in bfloat16 or float16 (the difference of two rounded weights is mostly rounding). A gradient with NaN or
+    inf gives a row of NaN, no gradient no row.
+
+    One process records: with several ranks enter the recorder on one of them. Several recorders may share a folder.
+
+    Args:
+        optimizer: any torch optimizer, with at least one matrix that is a parameter of the model.
+        model: the module whose parameter names become the layers; the optimizer may hold a part of its parameters.
+        folder: where the recording goes; made if need be. What it already holds stays.
+        schedule: callable step -> bool; None: `first(4) | log_spaced(8) | every(100)`.
+        kinds: which of `KINDS` to record; None: all.
+        run: name of the run; None: `run_<session>`, a new one each time. To resume a run give the same name and the
+            step in `first_step`; later rows of the interrupted session are then replaced.
+        store_matrices: store the matrices too (safetensors), to be read with `read_matrices`.
+        first_step: number of the first step, an int >= 0.
+        events_per_part: events between two compactions of the journal into a Parquet part, an int >= 1; 10,000 events
+            leave 10,000 / events_per_part files, twice that with matrices.
+        layers: names of the parameters to record; None: every matrix of the optimizer.
+        strict: raise errors of the recorder instead of logging them.
+
+    Arguments are checked at once: a TypeError for a wrong type and for complex or distributed matrices, a ValueError
+    for an unknown kind or layer, a parameter of the optimizer that is not in the model and an optimizer without
+    matrices, an OSError for a folder that cannot be written to.
+
+    Source: torch.optim.Optimizer.register_step_post_hook.
+
+    Cost: about a quarter to a third of a Newton-Schulz step of five iterations for each spectrum of a large matrix, and
+        one copy of the weights at scheduled steps for the update.
+
+    >>> import tempfile
+    >>> from muon_theory.recorder import read_spectra
+    >>> model = nn.Linear(3, 2)
+    >>> optimizer = torch.optim.Muon([model.weight], lr=0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with SpectrumRecorder(optimizer, model, folder, kinds=["gradient", "weight"]):
+    ...         for _ in range(2):
+    ...             model(torch.ones(1, 3)).sum().backward()
+    ...             optimizer.step()
+    ...     table = read_spectra(folder)
+    >>> table[["run", "step", "layer", "kind", "rows", "columns", "dtype"]].head(2)
+         run  step   layer      kind  rows  columns    dtype
+    0  run_1     0  weight  gradient     2        3  float32
+    1  run_1     0  weight    weight     2        3  float32
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        model: nn.Module,
+        folder: str | os.PathLike[str],
+        *,
+        schedule: Callable[[int], bool] | None = None,
+        kinds: Iterable[str] | None = None,
+        run: str | None = None,
+        store_matrices: bool = False,
+        first_step: int = 0,
+        events_per_part: int = 256,
+        layers: Iterable[str] | None = None,
+        strict: bool = False,
+    ) -> None:
+        if schedule is not None and not callable(schedule):
+            raise TypeError(f"schedule is {schedule!r}: pass a callable step -> bool such as every(10)")
+        if run is not None and (not isinstance(run, str) or not run):
+            raise TypeError(f"run is {run!r}: pass a name, or None to have one made")
+        self._optimizer = optimizer
+        self._source = MatrixSource(optimizer, model, kinds, layers)
+        self._schedule = default_schedule() if schedule is None else schedule
+        self._run = run
+        self._step = checked_count("first_step", first_step, 0)
+        self._events_per_part = checked_count("events_per_part", events_per_part, 1)
+        self._store_matrices, self._strict = store_matrices, strict
+        self._folder = _writable_folder(Path(folder))
+        self._store: SpectrumStore | None = None
+        self._hooks: list[RemovableHandle] = []
+        self._frame: FrameType | None = None
+        self._due = False
+        self._errors = 0
+        self._said_not_finite = False
+
+    @property
+    def step(self) -> int:
+        """Number of the next step; may be moved forward, where the training loop counts steps that it skipped."""
+        return self._step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        if checked_count("step", step, 0) < self._step:
+            raise ValueError(f"step is {step}, before {self._step}: to go back, enter a new recorder with first_step")
+        self._step = step
+
+    def __enter__(self) -> Self:
+        """Claim a session in the folder and hook the optimizer."""
+        if self._store is not None:
+            raise RuntimeError("this recorder is recording already: make another one")
+        if self._run is not None:
+            _warn_of_later_steps(self._folder, self._run, self._step)
+        shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
+        self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part)
+        self._errors = 0
+        self._hooks = [
+            self._optimizer.register_step_pre_hook(self._before_step),
+            self._optimizer.register_step_post_hook(self._after_step),
+        ]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Unhook the optimizer, compact and close; an exception of the block goes on."""
+        for hook in self._hooks:
+            hook.remove()
+        self._source.forget()
+        self._frame, self._due = None, False
+        store, self._store = self._store, None
+        if store is not None:
+            self._guarded(store.close)
+        if self._errors:
+            _logger.warning("the recorder of %s met %d errors: as many events are missing", self._folder, self._errors)
+
+    def _before_step(self, _optimizer: Optimizer, _args: object, _kwargs: object) -> None:
+        caller = sys._getframe(1)
+        if self._frame is not None and _encloses(self._frame, caller):
+            return  # a step within the step: a subclass that calls its parent's hooked step
+        self._frame, self._due = caller, False
+        self._guarded(self._prepare)
+
+    def _after_step(self, _optimizer: Optimizer, _args: object, _kwargs: object) -> None:
+        if sys._getframe(1) is not self._frame:
+            return
+        step, due = self._step, self._due
+        self._frame, self._due = None, False
+        self._step += 1
+        if due:
+            self._guarded(lambda: self._record(step))
+
+    def _prepare(self) -> None:
+        if self._schedule(self._step):
+            self._source.before_step()
+            self._due = True
+
+    def _record(self, step: int) -> None:
+        assert self._store is not None  # noqa: S101  (hooked only while recording)
+        kept: dict[MatrixKey, Tensor] = {}
+
+        def keep(each: RecordedMatrix) -> RecordedMatrix:
+            if self._store_matrices:
+                kept[each.key] = each.matrix
+            return each
+
+        try:
+            with torch.no_grad():
+                spectra = measure(keep(each) for each in self._source.after_step(step))
+            self._store.append(spectra, kept)
+        finally:
+            self._source.forget()
+        if not self._said_not_finite:
+            for each in spectra:
+                if each.noise_floor != each.noise_floor:
+                    self._said_not_finite = True
+                    _logger.warning("NaN or inf in the %s of %s at step %d: sigma is NaN", each.kind, each.layer, step)
+                    break
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Run what must not break training: an error is logged, the first one with its traceback."""
+        try:
+            action()
+        except Exception as error:
+            if self._strict:
+                raise
+            self._errors += 1
+            if self._errors == 1:
+                text = "the recorder failed at step %d, and training goes on without this event: %s"
+                _logger.warning(text, self._step, error, exc_info=True)
+
+
+def _encloses(outer: FrameType, inner: FrameType | None) -> bool:
+    """Whether `outer` is still running, below `inner` on the stack."""
+    while inner is not None and inner is not outer:
+        inner = inner.f_back
+    return inner is not None
+
+
+def _writable_folder(folder: Path) -> Path:
+    """The folder, made if need be; an OSError that says what to do where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f"writable-{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "folder is a file: name a folder", str(folder)) from error
+    except OSError as error:
+        text = f"cannot write to folder ({error.strerror}): name a folder that this process may write to"
+        raise OSError(error.errno, text, str(folder)) from error
+    return folder
+
+
+def _warn_of_later_steps(folder: Path, run: str, first_step: int) -> None:
+    """Say that a session of this run has steps which this one is going to replace."""
+    for file in recording_files(folder):
+        if file.content != "spectra":
+            continue
+        header, _ = read_spectra_file(file.path)
+        last = last_step(file.path)
+        if header is not None and header["run"] == run and last is not None and last >= first_step:
+            text = "%s holds steps up to %d of run %r: what it holds from step %d on is replaced when this run is read"
+            _logger.warning(text, folder, last, run, first_step)
+            return

@@ -1,0 +1,212 @@
+"""Which matrices an optimizer works on, and how each is taken at a scheduled step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from muon_theory.recorder.kinds import KINDS, as_matrix, lmo_input, momentum, needs_weight_before
+from muon_theory.recorder.matrices import MatrixKey
+from muon_theory.recorder.measure import RecordedMatrix
+
+_logger = logging.getLogger(__name__)
+
+
+class Layer(NamedTuple):
+    """A parameter with its name in the model and the parameter group it is in.
+
+    Source: elementary.
+    """
+
+    name: str
+    parameter: Tensor
+    group: dict[str, Any]
+
+
+class MatrixSource:
+    """The matrices of an optimizer's step: those of every parameter with two or more dimensions.
+
+    Args:
+        optimizer: any torch optimizer.
+        model: the module whose parameter names are used.
+        kinds: which of `KINDS` to take; None: all.
+        layers: names of the parameters to take; None: every matrix of the optimizer.
+
+    Raises:
+        TypeError: a matrix is complex or distributed, or one of the arguments has the wrong type.
+        ValueError: an unknown kind or layer, a parameter that is not in the model or not initialised, no matrix at all.
+
+    Source: elementary.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, model: nn.Module, kinds: Iterable[str] | None, layers: Iterable[str] | None
+    ) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer is a {type(optimizer).__name__}: pass a torch.optim.Optimizer")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model is a {type(model).__name__}: pass the torch.nn.Module that the optimizer trains")
+        self._optimizer, self._model = optimizer, model
+        self.kinds = _checked_kinds(kinds)
+        self._chosen = _checked_names(layers)
+        self._names: dict[Tensor, str] = {}
+        self._before: dict[Tensor, Tensor] = {}
+        self._said: set[str] = set()
+        found = self.layers(strict=True)
+        for layer in found:
+            _check_layer(layer)
+        unknown = sorted(self._chosen - {layer.name for layer in found}) if self._chosen is not None else []
+        if unknown:
+            names = ", ".join(layer.name for layer in self._matrices())
+            raise ValueError(f"layers holds {unknown}: choose among the optimizer's matrices, {names}")
+        if not found:
+            raise ValueError(
+                "the optimizer has no parameter with two or more dimensions: "
+                "pass the optimizer of the matrices (weights), there is nothing to record in vectors"
+            )
+
+    def layers(self, strict: bool = False) -> list[Layer]:
+        """The parameters whose matrices are taken, groups added in the meantime included.
+
+        Args:
+            strict: raise where a parameter is not in the model, instead of leaving it out and saying so once.
+
+        Returns:
+            the layers in the optimizer's order.
+
+        Raises:
+            ValueError: `strict`, and a parameter is not in the model.
+
+        Source: elementary.
+        """
+        found = []
+        for layer in self._matrices():
+            if layer.name:
+                found.append(layer)
+                continue
+            shape = tuple(layer.parameter.shape)
+            if strict:
+                index = next(i for i, group in enumerate(self._optimizer.param_groups) if group is layer.group)
+                raise ValueError(
+                    f"a parameter of the optimizer, of shape {shape} in param_groups[{index}], is not in the model: "
+                    "pass the model that this optimizer trains (its parameters, not copies made by .to() or a wrapper)"
+                )
+            self._say_once("unknown", "a parameter of shape %s is not in the model: it is not recorded", shape)
+        return [layer for layer in found if self._chosen is None or layer.name in self._chosen]
+
+    def before_step(self) -> None:
+        """Keep what the step is going to overwrite: the weights, where a kind needs them."""
+        self._before = {}
+        for name, parameter, group in self.layers():
+            wanted = "lmo_input" in self.kinds and needs_weight_before(self._optimizer, parameter, group)
+            if "update" in self.kinds:
+                wanted |= _resolves_updates(parameter)
+                if not _resolves_updates(parameter):
+                    text = "the update of weights in %s (%s) is not recorded: their difference is mostly rounding"
+                    self._say_once("update", text, parameter.dtype, name)
+            if wanted:
+                self._before[parameter] = parameter.detach().clone()
+
+    def forget(self) -> None:
+        """Release what `before_step` kept."""
+        self._before = {}
+
+    def after_step(self, step: int) -> Iterator[RecordedMatrix]:
+        """The matrices of the step that was just taken.
+
+        Args:
+            step: number of the step.
+
+        Yields:
+            the matrices by layer, and within a layer in the order of `KINDS`.
+
+        Source: elementary.
+        """
+        for layer in self.layers():
+            for kind in self.kinds:
+                tensor = self._take(kind, layer)
+                if tensor is not None:
+                    rounded = layer.parameter.detach() if kind == "update" else None
+                    yield RecordedMatrix(MatrixKey(step, layer.name, kind), as_matrix(tensor), rounded)
+
+    def _matrices(self) -> list[Layer]:
+        """All matrices of the optimizer; the name is empty where the model does not know the parameter."""
+        groups = self._optimizer.param_groups
+        held = [(p, group) for group in groups for p in group["params"] if _may_be_matrix(p)]
+        if any(parameter not in self._names for parameter, _ in held):  # at first, and after the model grew
+            self._names = {parameter: name for name, parameter in self._model.named_parameters()}
+        return [Layer(self._names.get(parameter, ""), parameter, group) for parameter, group in held]
+
+    def _take(self, kind: str, layer: Layer) -> Tensor | None:
+        """One matrix in the parameter's shape, or None where there is none."""
+        name, parameter, group = layer
+        before = self._before.get(parameter)
+        if kind == "weight":
+            return parameter
+        if kind == "update":
+            return parameter - before if before is not None and _resolves_updates(parameter) else None
+        if parameter.grad is None or kind == "gradient":
+            return parameter.grad
+        if kind == "momentum":
+            tensor = momentum(self._optimizer, parameter)
+            missing = "%s keeps no momentum of %s: the kind is not recorded"
+        else:
+            tensor = lmo_input(self._optimizer, parameter, group, before)
+            missing = "no rule is known for the LMO input of %s in %s: the kind is not recorded"
+        if tensor is None:
+            self._say_once(kind, missing, type(self._optimizer).__name__, name)
+        return tensor
+
+    def _say_once(self, topic: str, text: str, *values: object) -> None:
+        if topic not in self._said:
+            self._said.add(topic)
+            _logger.warning(text, *values)
+
+
+def _may_be_matrix(parameter: Tensor) -> bool:
+    if torch.nn.parameter.is_lazy(parameter):
+        return True
+    return parameter.ndim >= 2 and parameter.numel() > 0
+
+
+def _resolves_updates(parameter: Tensor) -> bool:
+    """Whether the difference of two stored weights is more than rounding."""
+    return torch.finfo(parameter.dtype).bits >= 32
+
+
+def _check_layer(layer: Layer) -> None:
+    name, parameter, _ = layer
+    if torch.nn.parameter.is_lazy(parameter):
+        raise ValueError(f"parameter {name} is not initialised yet: run the model once before recording")
+    if hasattr(parameter, "full_tensor"):
+        raise TypeError(f"parameter {name} is distributed (DTensor): record an unsharded model, on one rank")
+    if not parameter.is_floating_point():
+        raise TypeError(f"parameter {name} has dtype {parameter.dtype}: only real floating-point matrices are recorded")
+
+
+def _checked_kinds(kinds: Iterable[str] | None) -> tuple[str, ...]:
+    if kinds is None:
+        return KINDS
+    if isinstance(kinds, str):
+        raise TypeError(f"kinds is the text {kinds!r}: pass a list, [{kinds!r}]")
+    wanted = list(kinds)
+    unknown = [kind for kind in wanted if kind not in KINDS]
+    if unknown or not wanted:
+        raise ValueError(f"kinds is {wanted}: choose one or more of {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in wanted)
+
+
+def _checked_names(layers: Iterable[str] | None) -> frozenset[str] | None:
+    if layers is None:
+        return None
+    if isinstance(layers, str):
+        raise TypeError(f"layers is the text {layers!r}: pass a list, [{layers!r}]")
+    chosen = frozenset(layers)
+    if not chosen:
+        raise ValueError("layers is empty: pass names of parameters, or None for every matrix")
+    return chosen
