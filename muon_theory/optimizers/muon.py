@@ -82,9 +82,8 @@ class Muon(Optimizer):
         method: a key of `COEFFICIENTS` or "taylor_<degree>".
         exact: whether O is the exact polar factor; `method` and `ns_steps` are then idle.
         compute_dtype: dtype of the iteration; None leaves it to `orthogonalize`.
-        match_frobenius: whether O is rescaled to the Frobenius norm of the exact polar factor, sqrt(rank X), where the
-            rank counts singular values above max(m, n) eps(dtype) sigma_1, as `polar_factor` does. Costs one exact
-            spectrum a matrix and step.
+        match_frobenius: whether O is rescaled to the Frobenius norm of the exact polar factor, sqrt(rank X), with the
+            numerical rank that `polar_factor` uses. Costs one exact spectrum a matrix and step.
         maximize: whether to ascend.
         check_finite: whether each step first looks for NaN and inf in the gradients (one pass over them) and raises
             ValueError before anything is changed. None: on CPU only, because it would synchronise a GPU.
@@ -168,11 +167,7 @@ class Muon(Optimizer):
         self._lmo_inputs = {}
         self.__dict__.setdefault("_check_finite", None)
         for group in self.param_groups:  # a state saved by torch.optim.Muon lacks the options added here
-            group.setdefault("method", "jordan_2024")
-            for option, value in (
-                ("compute_dtype", None),
-                *((key, False) for key in ("exact", "match_frobenius", "maximize")),
-            ):
+            for option, value in self.defaults.items():
                 group.setdefault(option, value)
 
     def lmo_input(self, parameter: Tensor) -> Tensor | None:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from muon_theory import polar
 from muon_theory.polar import CoefficientSet, orthogonalize
+from muon_theory.polar.exact import default_rank_tolerance, polar_factor
 from muon_theory.spectra import singular_values
 
 
@@ -68,15 +68,15 @@ class Orthogonalizer:
         Cost: one `polar_factor` or `orthogonalize` call; with `match_frobenius` one `singular_values` call more.
         """
         if self.exact:
-            return polar.polar_factor(X)
+            return polar_factor(X)
         update = orthogonalize(X, self.method, self.steps, compute_dtype=self.compute_dtype)
         return update * _rescaling(X, update) if self.match_frobenius else update
 
 
 def _rescaling(X: Tensor, update: Tensor) -> Tensor:
     """Factor (batch, 1, 1) that brings each update to the Frobenius norm sqrt(rank X)."""
-    tolerance = max(X.shape[-2:]) * torch.finfo(X.dtype).eps
-    sigma = singular_values(X, floor=min(tolerance, 0.5))
+    tolerance = default_rank_tolerance(X.shape[-2], X.shape[-1], X.dtype)
+    sigma = singular_values(X, floor=tolerance, method="svd" if X.dtype == torch.float64 else "auto")
     rank = (sigma > tolerance * sigma[..., :1]).sum(-1).to(torch.float64)
     norm = torch.linalg.matrix_norm(update.double())
     factor = torch.where(norm > 0, rank.sqrt() / norm.clamp_min(torch.finfo(torch.float64).tiny), 1.0)

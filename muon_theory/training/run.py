@@ -91,9 +91,9 @@ def train(
     Cost: 784-256-128-10, batch 64: about 2 ms a step for SGD, 5 ms for Muon with five steps on one CPU core.
 
     >>> from muon_theory.problems import load_images
-    >>> table = train(load_images("digits"), "muon", lr=0.02, steps=30, hidden=(32, 16))
+    >>> table = train(load_images("digits"), "muon", lr=0.05, steps=60, hidden=(64, 32))
     >>> len(table), bool(table.loss.iloc[-1] < 0.5 * table.loss.iloc[0]), bool(table.test_accuracy.iloc[-1] > 0.5)
-    (30, True, True)
+    (60, True, True)
     """  # noqa: DOC502  (raised by the checks below)
     _check(images, steps=steps, batch=batch, evaluate_every=evaluate_every, seed=seed)
     schedule_factor(schedule_lr, 0, steps)
