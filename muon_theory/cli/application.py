@@ -10,7 +10,7 @@ import typer
 
 import muon_theory
 from muon_theory.cli import check, record, run
-from muon_theory.cli.screen import complain
+from muon_theory.cli.screen import DEBUG_VARIABLE, complain, debugging
 
 app = typer.Typer(
     name="muon-theory",
@@ -23,7 +23,6 @@ app = typer.Typer(
 for commands in (run, check, record):
     commands.register(app)
 
-DEBUG_VARIABLE = "MUON_THEORY_DEBUG"
 # Bad usage as typer knows it; older releases take it from click, newer ones bring their own.
 UsageError: Any = typer.BadParameter.__mro__[1]
 
@@ -82,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError) as error:
-        if os.environ.get(DEBUG_VARIABLE):
+        if debugging():
             raise
         complain(f"{' '.join(str(error).split()) or type(error).__name__}")
         return 2

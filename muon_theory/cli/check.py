@@ -42,6 +42,9 @@ def _check(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core].")] = None,
 ) -> None:
     """Check claims, print them and their counts."""
+    from rich.padding import Padding
+    from rich.text import Text
+
     from muon_theory.reporting.claim_check import check_claims
     from muon_theory.reporting.claim_table import claims_table, details, markdown, summary
     from muon_theory.rooms import load_rooms
@@ -74,7 +77,10 @@ def _check(
             out.print(claims_table(shown, out.width))
         for row in rows:
             if not row["as_expected"]:
-                out.print(details(row), style="red", markup=False)
+                heading, *lines = details(row).splitlines()
+                out.print(Text(heading, style="bold"))
+                for line in lines:
+                    out.print(Padding(Text(line), (0, 0, 0, 3), expand=False))
         hidden = len(rows) - len(shown)
         out.print(summary(rows) + (f"; {hidden} bookkeeping rows not shown (--all)" if hidden else ""), markup=False)
     if not all(row["as_expected"] for row in rows):

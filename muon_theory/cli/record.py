@@ -117,7 +117,7 @@ def _spectra(
     """Show summaries of recorded spectra."""
     from muon_theory.recorder import read_spectra
 
-    table = read_spectra(folder)
+    table: Any = read_spectra(folder)
     if table.empty:
         raise ValueError(f"{folder} holds no recorded spectra")
     for column, wanted in (("layer", layer), ("kind", kind)):

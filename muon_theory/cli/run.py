@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from muon_theory.cli.screen import cache_folder, complain, cores, screen
+from muon_theory.cli.screen import cache_folder, complain, cores, debugging, screen
 
 RUN_HELP = """Run studies: table, figure and provenance go to figures/STUDY.
 
@@ -66,7 +67,7 @@ def _run(
 ) -> None:
     """Run studies one after the other."""
     from muon_theory.reporting.study import chosen_studies, find_studies
-    from muon_theory.reporting.study_run import Settings, run_study
+    from muon_theory.reporting.study_run import Settings, run_study, study_options
 
     if not studies and not every:
         raise ValueError("run: name a study, or give --all; `muon-theory list` shows them")
@@ -81,9 +82,18 @@ def _run(
         cache=None if no_cache else cache_folder(),
     )
     failed = False
+    several = len(chosen) > 1
     for study in chosen:
-        result = run_study(study, settings, out)
-        failed |= _told(study.name, result)
+        try:
+            # With several studies, --dataset is for those that have one.
+            drop = several and dataset is not None and "dataset" not in study_options(study.load())
+            result = run_study(study, replace(settings, dataset=None) if drop else settings, out)
+            failed |= _told(study.name, result)
+        except Exception as error:  # one broken study must not keep the others from running
+            if not several or debugging():
+                raise
+            complain(f"{study.name}: {type(error).__name__}: {error} (run it alone to see more)")
+            failed = True
     if failed:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 CACHE_VARIABLE = "MUON_THEORY_CACHE"
+DEBUG_VARIABLE = "MUON_THEORY_DEBUG"
 
 
 def screen() -> Console:
@@ -57,3 +58,14 @@ def cores() -> int:
     Source: elementary.
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted, by `--debug` or $MUON_THEORY_DEBUG.
+
+    Returns:
+        True if so.
+
+    Source: elementary.
+    """
+    return bool(os.environ.get(DEBUG_VARIABLE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,11 @@ def summary(rows: Sequence[Row]) -> str:
 def claims_table(rows: Sequence[Row], width: int) -> Table:
     """The rows as a table for a terminal: one line a claim.
 
+    Of a claim about several numbers the pair nearest to breaking the relation is shown.
+
     Args:
         rows: rows of `check_claims`.
-        width: columns of the terminal; below 110 the expected verdict is a mark before the verdict.
+        width: columns of the terminal; below 110 the expected verdict is only the mark before the verdict.
 
     Returns:
         A rich table.
@@ -58,28 +61,64 @@ def claims_table(rows: Sequence[Row], width: int) -> Table:
     from rich.text import Text
 
     wide = width >= 110
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    table.add_column("id", no_wrap=True)
-    table.add_column("statement", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("measured", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("predicted", justify="left", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    if wide:
-        table.add_column("expected", no_wrap=True)
-    table.add_column("mutation" if wide else "mut.", no_wrap=True)
-    table.add_column("s", justify="right", no_wrap=True)
+    heads = ["id", "statement", "measured", "", "predicted", "verdict", "expected", "mutation", "s"]
+    lines: list[list[Text]] = []
     for row in rows:
+        measured, predicted = tightest(row)
         mark, style = ("✓", "green") if row["as_expected"] else ("✗", "bold red")
-        cells = [
-            row["id"], Text(" ".join(row["statement"].split())), short_number(row["measured"], row["relation"]),
-            row["relation"], short_number(row["predicted"], row["relation"]),
-            Text(f"{mark} {row['verdict'].replace('_', ' ')}", style=style),
+        stays = row["mutation_verdict"] == "stays"
+        words = [
+            row["id"], " ".join(row["statement"].split()), short_number(measured), row["relation"],
+            short_number(predicted), f"{mark} {row['verdict'].replace('_', ' ')}", row["expected"],
+            row["mutation_verdict"].replace("not_run", "-"), _seconds(row["seconds"]),
         ]  # fmt: skip
-        cells += [row["expected"]] if wide else []
-        mutation = {"flips": "flips", "stays": Text("STAYS", style="bold red"), "not_run": "-"}[row["mutation_verdict"]]
-        table.add_row(*cells, mutation, _seconds(row["seconds"]))
+        styles = ["cyan", "", "", "", "", style, "", "bold red" if stays else "", ""]
+        lines.append([Text(word, style=chosen) for word, chosen in zip(words, styles, strict=True)])
+    kept = [column for column in range(9) if wide or column != 6]
+    if not wide:
+        heads[7] = "mut."
+    widths = [max([len(heads[c]), *(line[c].cell_len for line in lines)]) for c in range(9)]
+    widths[1] = max(12, min(widths[1], width - sum(widths[c] + 1 for c in kept if c != 1)))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in kept:
+        justify = "right" if heads[column] in ("measured", "s") else "left"
+        table.add_column(heads[column], justify=justify, no_wrap=True, overflow="ellipsis", width=widths[column])
+    for line in lines:
+        table.add_row(*(line[column] for column in kept))
     return table
+
+
+def tightest(row: Row) -> tuple[Any, Any]:
+    """Of a claim's measured and predicted numbers, the pair nearest to breaking the relation.
+
+    Args:
+        row: a row of `check_claims`.
+
+    Returns:
+        `(measured, predicted)`, each a JSON number, one of the texts for NaN and infinity, or None.
+
+    Source: elementary.
+
+    >>> tightest({"measured": [1.0, 3.0], "predicted": [2.0, 3.5], "relation": "<="})
+    (3.0, 3.5)
+    """
+    measured, predicted = row["measured"], row["predicted"]
+    measured = measured if isinstance(measured, list) else [measured]
+    predicted = predicted if isinstance(predicted, list) else [predicted]
+    if not measured or not predicted or None in measured or None in predicted:
+        return None, None
+    if len(predicted) == 1:
+        predicted = predicted * len(measured)
+    sign = {"<=": 1, "<": 1, ">=": -1, ">": -1}.get(row["relation"], 0)
+
+    def excess(pair: tuple[Any, Any]) -> float:
+        difference = float(pair[0]) - float(pair[1])
+        if math.isnan(difference):
+            return math.inf
+        scale = abs(float(pair[1])) or 1.0
+        return (sign * difference if sign else abs(difference)) / scale
+
+    return max(zip(measured, predicted, strict=False), key=excess)
 
 
 def details(row: Row) -> str:
@@ -95,12 +134,15 @@ def details(row: Row) -> str:
     """
     lines = [f"{row['id']} ({row['room']}): {row['statement']}"]
     if row["error"]:
-        lines.append(f"  raised {row['error']}")
+        lines.append(f"raised {row['error']}")
     else:
-        lines.append(f"  expected {row['expected']}, found {row['verdict']}")
-        lines.append(f"  measured {_listed(row['measured'])}, predicted {row['relation']} {_listed(row['predicted'])}")
+        lines.append(f"expected {row['expected']}, found {row['verdict']}")
+        lines.append(f"measured {_listed(row['measured'])}")
+        lines.append(f"predicted {row['relation']} {_listed(row['predicted'])}")
+        if row["tolerance_reason"]:
+            lines.append(f"tolerance {row['tolerance']} + {row['relative_tolerance']} relative")
     lines += [
-        f"  mutation '{mutation['description']}' gives {mutation['verdict']}: it must flip the verdict"
+        f"the mutation '{mutation['description']}' gives {mutation['verdict']}; it must flip the verdict"
         for mutation in row["mutations"]
         if {mutation["verdict"], row["verdict"]} != {"holds", "refuted"}
     ]
@@ -123,37 +165,30 @@ def markdown(rows: Sequence[Row]) -> str:
         "| --- | --- | --- | ---: | :-: | :--- | --- | --- | --- |",
     ]
     for row in rows:
+        measured, predicted = tightest(row)
         cells = [
-            row["id"], row["statement"], f"{row['source']} ({row['attribution']})",
-            short_number(row["measured"], row["relation"]), row["relation"],
-            short_number(row["predicted"], row["relation"]), row["verdict"].replace("_", " "), row["expected"],
+            row["id"], row["statement"], f"{row['source']} ({row['attribution']})", short_number(measured),
+            row["relation"], short_number(predicted), row["verdict"].replace("_", " "), row["expected"],
             row["mutation_verdict"].replace("_", " "),
         ]  # fmt: skip
         lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, "", summary(rows)])
 
 
-def short_number(value: Any, relation: str = "==") -> str:
-    """A number, or a list, in at most nine characters.
+def short_number(value: Any) -> str:
+    """A number in at most nine characters, four of them significant digits.
 
     Args:
-        value: a JSON number, one of the texts for NaN and infinity, a list, or None.
-        relation: the claim's relation; of a list, the entry nearest to breaking it is shown.
+        value: a JSON number, one of the texts for NaN and infinity, or None.
 
     Returns:
-        The text; `(n)` follows the entry shown of a list of n.
+        The text.
 
     Source: elementary.
 
-    >>> short_number(0.123456), short_number([1.0, 2.0], "<="), short_number(None)
-    ('0.1235', '2(2)', '-')
+    >>> short_number(0.123456), short_number(12), short_number("Infinity"), short_number(None)
+    ('0.1235', '12', 'inf', '-')
     """
-    if isinstance(value, list):
-        if not value:
-            return "-"
-        numbers = [float(item) for item in value]
-        shown = max(numbers) if relation in ("<=", "<") else min(numbers) if relation in (">=", ">") else numbers[0]
-        return short_number(shown) if len(set(value)) == 1 else f"{shown:.3g}({len(value)})"
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) and abs(value) < 1e6 else f"{float(value):.4g}"
@@ -164,7 +199,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _listed(value: Any) -> str:
-    """A value in full, a long list cut."""
+    """A value in full digits, a long list cut."""
     if isinstance(value, list):
-        return "[" + ", ".join(short_number(item) for item in value[:6]) + (", ...]" if len(value) > 6 else "]")
+        return "[" + ", ".join(str(item) for item in value[:6]) + (", ...]" if len(value) > 6 else "]")
     return str(value)

@@ -57,11 +57,14 @@ class Study:
         return importlib.import_module(self.module)
 
 
-def find_studies() -> dict[str, Study]:
+def find_studies(*, private: bool = False) -> dict[str, Study]:
     """All installed studies, without importing them.
 
+    Args:
+        private: also files whose name starts with one underscore, e.g. the template.
+
     Returns:
-        Name to study, in alphabetical order; files whose name starts with an underscore are none.
+        Name to study, in alphabetical order.
 
     Source: elementary.
     """
@@ -71,7 +74,7 @@ def find_studies() -> dict[str, Study]:
         for root in (spec.submodule_search_locations or []) if spec else []:
             for path in sorted(Path(root).rglob("*.py")):
                 inside = path.relative_to(root).with_suffix("")
-                if not any(part.startswith("_") for part in inside.parts):
+                if not any(part.startswith("__" if private else "_") for part in inside.parts):
                     name = inside.as_posix()
                     found[name] = Study(name, ".".join([entry.value, *inside.parts]), path)
     return dict(sorted(found.items()))
@@ -91,11 +94,13 @@ def chosen_studies(names: list[str]) -> list[Study]:
 
     Source: elementary.
     """
-    known = find_studies()
+    known, private = find_studies(), find_studies(private=True)
     chosen: dict[str, Study] = {}
     for given in names:
         name = given.removesuffix(".py").removeprefix("./").removeprefix("studies/").strip("/")
         matching = [study for key, study in known.items() if key == name or key.startswith(f"{name}/")]
+        if not matching and name in private:
+            matching = [private[name]]
         if not matching:
             short = {key.rpartition("/")[2]: key for key in known}
             near = difflib.get_close_matches(name, [*known, *short], n=1, cutoff=0.5)

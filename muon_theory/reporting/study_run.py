@@ -117,6 +117,9 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
         What the run left; the folder holds table.csv, run.json, figure.pdf, figure.png and, if the study has claims,
         claims.json. When every cell failed there is no figure.
 
+    Raises:
+        RuntimeError: the figure cannot be drawn; its table is written.
+
     Source: elementary. An unknown option, an unwritable folder or a missing data folder raise ValueError before
     anything is computed.
     """
@@ -138,8 +141,11 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
     good = table if failed is None else table[~failed].drop(columns="error").infer_objects()
     write_table(table, folder)
     claims: list[dict[str, Any]] = []
-    if len(good):
-        draw(module.figure, good, folder)
+    if not good.empty:
+        try:
+            draw(module.figure, good, folder)
+        except Exception as error:
+            raise RuntimeError(f"the figure of {study.name} failed; its table is in {folder}") from error
         claims = _claims(module, study, good)
     seconds = time.perf_counter() - start
     record = run_record(
@@ -159,14 +165,28 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
     return Run(folder, table, errors, claims, seconds, dict(engine.counts))
 
 
+def study_options(module: ModuleType) -> dict[str, Any]:
+    """The options of a study: keyword arguments of its `compute` beyond those that every study has.
+
+    Args:
+        module: the study's module.
+
+    Returns:
+        Name to default.
+
+    Source: elementary.
+    """
+    known = inspect.signature(module.compute).parameters
+    return {name: known[name].default for name in known if name not in ("seed", "quick", "map_cells")}
+
+
 def _arguments(module: ModuleType, study: Study, settings: Settings) -> dict[str, Any]:
     """Keyword arguments of `compute`, checked against its signature."""
-    known = inspect.signature(module.compute).parameters
     arguments: dict[str, Any] = {"seed": settings.seed, "quick": settings.quick}
     wanted = dict(settings.options)
     if settings.dataset is not None:
         wanted["dataset"] = settings.dataset
-    options = {name: p.default for name, p in known.items() if name not in ("seed", "quick", "map_cells")}
+    options = study_options(module)
     for name in wanted:
         if name not in options:
             offered = ", ".join(f"{key}={default}" for key, default in options.items()) or "none"
