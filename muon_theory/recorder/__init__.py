@@ -1,5 +1,6 @@
 """The spectrum recorder: exact singular values of what an optimizer works on, from real training."""
 
+from muon_theory.recorder.analysis import summarize_spectra
 from muon_theory.recorder.kinds import KINDS
 from muon_theory.recorder.reader import read_matrices, read_spectra
 from muon_theory.recorder.recorder import SpectrumRecorder
@@ -15,4 +16,5 @@ __all__ = [
     "log_spaced",
     "read_matrices",
     "read_spectra",
+    "summarize_spectra",
 ]

@@ -40,8 +40,8 @@ def read_spectra(folder: str | os.PathLike[str]) -> pd.DataFrame:
         arrays of shape (min(rows, columns),), descending; all NaN where the matrix held NaN or inf). A folder without
         a recorded event gives no rows.
 
-    A folder that does not exist is refused with a FileNotFoundError, a file with a NotADirectoryError, a damaged part or
-    one that a newer release wrote with a ValueError that names it.
+    A folder that does not exist is refused with a FileNotFoundError, a file with a NotADirectoryError, a part that is
+    damaged or that a newer release wrote with a ValueError that names it.
 
     Source: elementary.
     """

@@ -1,0 +1,389 @@
+"""What the recorder takes from a step, and what it leaves alone."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from muon_theory.recorder import KINDS, SpectrumRecorder, at, every, read_matrices, read_spectra
+from muon_theory.spectra import noise_floor
+
+
+def _model(seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).to(dtype)
+
+
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    weight = next(model.parameters())
+    inputs = torch.randn(8, 5, generator=generator).to(weight.dtype)
+    optimizer.zero_grad()
+    model(inputs).square().mean().backward()
+    optimizer.step()
+
+
+def _sigma(matrix: torch.Tensor) -> np.ndarray:
+    return torch.linalg.svdvals(matrix.detach().double().flatten(1)).numpy()
+
+
+def _row(table, **wanted):
+    for name, value in wanted.items():
+        table = table[table[name] == value]
+    assert len(table) == 1, table
+    return table.iloc[0]
+
+
+def test_every_kind_is_the_spectrum_of_the_matrix_it_names(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=at([1])):
+        _step(model, optimizer)
+        before = model[0].weight.detach().clone()
+        _step(model, optimizer, seed=1)
+    table = read_spectra(tmp_path)
+    weight, buffer = model[0].weight, optimizer.state[model[0].weight]["momentum_buffer"]
+    direction = weight.grad + 0.01 * before
+    expected = {
+        "gradient": weight.grad,
+        "momentum": buffer,
+        "lmo_input": direction + 0.9 * buffer,
+        "update": weight - before,
+        "weight": weight,
+    }
+    assert table.columns.tolist() == [
+        "run", "step", "layer", "kind", "rows", "columns", "dtype", "noise_floor", "sigma",
+    ]  # fmt: skip
+    assert table["kind"].tolist() == [*KINDS, *KINDS]
+    assert table["layer"].tolist() == ["0.weight"] * 5 + ["2.weight"] * 5
+    for kind, matrix in expected.items():
+        row = _row(table, layer="0.weight", kind=kind)
+        assert (row.step, row["rows"], row["columns"], row["dtype"], row["run"]) == (1, 4, 5, "float32", "run_1")
+        np.testing.assert_allclose(row.sigma, _sigma(matrix), rtol=2e-6)
+        assert row.sigma.dtype == np.float64
+        rounded = weight if kind == "update" else matrix
+        assert math.isclose(row.noise_floor, noise_floor(torch.float32, (4, 5), rounded.norm().item()), rel_tol=1e-5)
+
+
+def test_recording_changes_nothing_in_the_training(tmp_path):
+    outcomes = []
+    for record in (False, True):
+        model = _model()
+        optimizer = torch.optim.Muon([model[0].weight, model[2].weight], lr=0.1)
+        recorder = SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), store_matrices=True)
+        state = torch.get_rng_state()
+        if record:
+            with recorder:
+                for seed in range(5):
+                    _step(model, optimizer, seed)
+        else:
+            for seed in range(5):
+                _step(model, optimizer, seed)
+        assert torch.equal(state, torch.get_rng_state())
+        outcomes.append([parameter.clone() for parameter in model.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*outcomes, strict=True))
+
+
+def test_unscheduled_steps_cost_one_call_of_the_schedule(tmp_path, monkeypatch):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    asked: list[int] = []
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=lambda step: asked.append(step)) as recorder:
+        for name in ("before_step", "after_step", "layers"):
+            monkeypatch.setattr(recorder._source, name, lambda *_: pytest.fail("work on a step that is not scheduled"))
+        size = sum(path.stat().st_size for path in tmp_path.iterdir())
+        for _ in range(3):
+            _step(model, optimizer)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) == size
+    assert asked == [0, 1, 2]
+    assert len(read_spectra(tmp_path)) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_gradient_is_the_clipped_and_accumulated_one(tmp_path):
+    model = _model()
+    optimizer = torch.optim.AdamW(model.parameters())
+    with SpectrumRecorder(optimizer, model, tmp_path, kinds=["gradient"]):
+        for seed in range(3):
+            inputs = torch.randn(8, 5, generator=torch.Generator().manual_seed(seed))
+            model(inputs).square().mean().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+        optimizer.step()
+        expected = model[0].weight.grad.clone()
+        optimizer.zero_grad()
+    sigma = _row(read_spectra(tmp_path), layer="0.weight").sigma
+    np.testing.assert_allclose(sigma, _sigma(expected), rtol=2e-6)
+
+
+def test_a_closure_is_followed(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(torch.ones(2, 5)).square().mean()
+        loss.backward()
+        return loss
+
+    with SpectrumRecorder(optimizer, model, tmp_path, kinds=["gradient", "update"]):
+        assert optimizer.step(closure).item() > 0
+    table = read_spectra(tmp_path)
+    sigma = _row(table, layer="2.weight", kind="gradient").sigma
+    np.testing.assert_allclose(sigma, _sigma(model[2].weight.grad), rtol=2e-6)
+    np.testing.assert_allclose(_row(table, layer="2.weight", kind="update").sigma[0], 0.1 * sigma[0], rtol=1e-5)
+
+
+def test_a_scaled_and_skipped_step_is_neither_recorded_nor_counted(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), kinds=["gradient"]) as recorder:
+        for factor in (1.0, math.inf, 1.0):
+            optimizer.zero_grad()
+            scaler.scale(model(torch.ones(2, 5)).square().mean() * factor).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        assert recorder.step == 2
+    model(torch.ones(2, 5)).square().mean().backward()
+    table = read_spectra(tmp_path)
+    assert table["step"].unique().tolist() == [0, 1]
+    assert 0 < table["sigma"].iloc[-1][0] < 10  # the scale of 1024 (or 512) is taken out
+
+
+def test_convolution_kernels_are_flattened_as_muon_does(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 8, 5, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with SpectrumRecorder(optimizer, model, tmp_path, kinds=["weight"], store_matrices=True):
+        model(torch.ones(1, 3, 6, 6)).sum().backward()
+        optimizer.step()
+    row = _row(read_spectra(tmp_path), kind="weight")
+    assert (row["rows"], row["columns"]) == (8, 75)
+    (found, matrix), *_ = read_matrices(tmp_path)
+    assert torch.equal(matrix, model[0].weight.detach().reshape(8, 75))
+    np.testing.assert_array_equal(found["sigma"], row.sigma)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_any_dtype_is_converted_exactly_and_low_precision_updates_are_refused_once(tmp_path, dtype, caplog):
+    model = _model(dtype=dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    with caplog.at_level(logging.WARNING), SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1)):
+        for _ in range(2):
+            _step(model, optimizer)
+    table = read_spectra(tmp_path)
+    row = _row(table, layer="0.weight", kind="weight", step=1)
+    assert row["dtype"] == str(dtype).removeprefix("torch.")
+    np.testing.assert_allclose(row.sigma, _sigma(model[0].weight), rtol=1e-7)
+    low = dtype.itemsize == 2
+    assert ("update" in set(table["kind"])) != low
+    assert sum("mostly rounding" in message for message in caplog.messages) == low
+
+
+def test_nan_gives_a_row_of_nan_said_once_and_other_layers_are_unharmed(tmp_path, caplog):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with caplog.at_level(logging.WARNING), SpectrumRecorder(optimizer, model, tmp_path, kinds=["gradient"]):
+        for value in (math.nan, math.inf, 0.0):
+            for parameter in model.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            model[0].weight.grad[0, 0] = value
+            model[1].weight.grad[:] = 0.0
+            optimizer.step()
+    table = read_spectra(tmp_path)
+    for step in (0, 1):
+        row = _row(table, step=step, layer="0.weight")
+        assert np.isnan(row.sigma).all()
+        assert row.sigma.shape == (3,)
+        assert math.isnan(row.noise_floor)
+    assert np.isfinite(_row(table, step=2, layer="0.weight").sigma).all()
+    for step in range(3):
+        row = _row(table, step=step, layer="1.weight")
+        assert row.sigma.tolist() == [0, 0, 0]
+        assert row.noise_floor == 0
+    assert sum("NaN or inf" in message for message in caplog.messages) == 1
+
+
+def test_a_parameter_without_gradient_gives_its_weight_and_a_zero_update_only(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    with SpectrumRecorder(optimizer, model, tmp_path):
+        model[0](torch.ones(1, 5)).sum().backward()
+        optimizer.step()
+    table = read_spectra(tmp_path)
+    assert table[table["layer"] == "2.weight"]["kind"].tolist() == ["update", "weight"]
+    assert _row(table, layer="2.weight", kind="update").sigma.tolist() == [0, 0, 0]
+
+
+def test_what_an_optimizer_does_not_have_is_left_out_and_said_once(tmp_path, caplog):
+    model = _model()
+    with caplog.at_level(logging.WARNING):
+        for make in (lambda p: torch.optim.SGD(p, lr=0.1), torch.optim.AdamW):
+            optimizer = make(model.parameters())
+            with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), run=type(optimizer).__name__):
+                for _ in range(2):
+                    _step(model, optimizer)
+    table = read_spectra(tmp_path)
+    kinds = {run: set(rows["kind"]) for run, rows in table.groupby("run")}
+    assert kinds == {"SGD": set(KINDS) - {"momentum"}, "AdamW": set(KINDS) - {"lmo_input"}}
+    assert len(caplog.messages) == 2
+    assert "SGD keeps no momentum" in caplog.messages[0]
+    assert "LMO input of AdamW" in caplog.messages[1]
+
+
+def test_parameter_groups_added_later_are_recorded(tmp_path, caplog):
+    model = _model()
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    stranger = nn.Parameter(torch.ones(2, 2))
+    with caplog.at_level(logging.WARNING), SpectrumRecorder(optimizer, model, tmp_path, kinds=["weight"]):
+        _step(model, optimizer)
+        optimizer.add_param_group({"params": model[2].parameters()})
+        model.append(nn.Linear(3, 2))
+        optimizer.add_param_group({"params": [*model[3].parameters(), stranger]})
+        _step(model, optimizer)
+        _step(model, optimizer)
+    layers = read_spectra(tmp_path).groupby("step")["layer"].agg(list)
+    assert layers[0] == ["0.weight"]
+    assert layers[1] == layers[2] == ["0.weight", "2.weight", "3.weight"]
+    assert sum("is not in the model" in message for message in caplog.messages) == 1
+
+
+def test_chosen_layers_only(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with SpectrumRecorder(optimizer, model, tmp_path, layers=["2.weight"], kinds=["gradient"]):
+        _step(model, optimizer)
+    assert read_spectra(tmp_path)["layer"].tolist() == ["2.weight"]
+
+
+def test_a_step_within_a_step_is_one_step(tmp_path):
+    class Wrapping(torch.optim.SGD):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    model = _model()
+    torch.optim.SGD(model.parameters(), lr=0.1)  # from now on torch calls the hooks in SGD.step as well
+    optimizer = Wrapping(model.parameters(), lr=0.1)
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), kinds=["update"]) as recorder:
+        for _ in range(3):
+            _step(model, optimizer)
+        assert recorder.step == 3
+    table = read_spectra(tmp_path)
+    assert table["step"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert all(sigma[0] > 0 for sigma in table["sigma"])
+
+
+def test_a_step_that_raises_is_not_counted_and_the_next_one_is_recorded(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def broken():
+        raise KeyError("no data")
+
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), kinds=["weight"]) as recorder:
+        with pytest.raises(KeyError):
+            optimizer.step(broken)
+        assert recorder.step == 0
+        _step(model, optimizer)
+    assert read_spectra(tmp_path)["step"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_exception_in_the_block_goes_on_and_loses_nothing(tmp_path, error):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with (  # noqa: PT012
+        pytest.raises(error),
+        SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), kinds=["gradient"]),
+    ):
+        for _ in range(3):
+            _step(model, optimizer)
+        raise error
+    assert read_spectra(tmp_path)["step"].unique().tolist() == [0, 1, 2]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
+    _step(model, optimizer)  # the hooks are gone
+    assert read_spectra(tmp_path)["step"].max() == 2
+
+
+def test_an_error_of_the_recorder_costs_its_event_and_is_said_once(tmp_path, caplog, monkeypatch):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with caplog.at_level(logging.WARNING), SpectrumRecorder(
+        optimizer, model, tmp_path, schedule=every(1), kinds=["weight"]
+    ):  # fmt: skip
+        _step(model, optimizer)
+        with monkeypatch.context() as patch:
+            patch.setattr("muon_theory.recorder.recorder.measure", lambda _: 1 / 0)
+            _step(model, optimizer)
+            _step(model, optimizer)
+        _step(model, optimizer)
+    assert read_spectra(tmp_path)["step"].unique().tolist() == [0, 3]
+    assert sum("training goes on" in message for message in caplog.messages) == 1
+    assert "2 errors" in caplog.messages[-1]
+
+
+def test_strict_raises_the_recorders_errors(tmp_path, monkeypatch):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monkeypatch.setattr("muon_theory.recorder.recorder.measure", lambda _: 1 / 0)
+    with SpectrumRecorder(optimizer, model, tmp_path, strict=True), pytest.raises(ZeroDivisionError):
+        _step(model, optimizer)
+
+
+def test_a_full_disk_costs_the_events_that_did_not_fit_and_no_other(tmp_path, caplog, monkeypatch):
+    import os
+
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    write, disk = os.write, {"full": False}
+
+    def limited(descriptor, data):
+        if disk["full"]:
+            if len(data) > 10:
+                return write(descriptor, data[:10])
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr("muon_theory.recorder.journal.os.write", limited)
+    with caplog.at_level(logging.WARNING), SpectrumRecorder(
+        optimizer, model, tmp_path, schedule=every(1), kinds=["weight"]
+    ):  # fmt: skip
+        for full in (False, True, True, False):
+            disk["full"] = full
+            _step(model, optimizer)
+    assert read_spectra(tmp_path)["step"].unique().tolist() == [0, 3]
+
+
+def test_autocast_around_the_step_does_not_round_the_spectra(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with SpectrumRecorder(optimizer, model, tmp_path, kinds=["weight"]), torch.autocast("cpu", torch.bfloat16):
+        _step(model, optimizer)
+    sigma = _row(read_spectra(tmp_path), layer="0.weight").sigma
+    np.testing.assert_allclose(sigma, _sigma(model[0].weight), rtol=2e-6)
+
+
+def test_matrices_are_stored_as_they_were_with_their_row(tmp_path):
+    model = _model(dtype=torch.bfloat16)
+    model.append(nn.Linear(3, 3, dtype=torch.float64))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    seen = {}
+    with SpectrumRecorder(
+        optimizer, model, tmp_path, schedule=every(1), kinds=["gradient"], store_matrices=True, events_per_part=3
+    ):
+        for step in range(8):
+            for index, parameter in enumerate(model.parameters()):
+                generator = torch.Generator().manual_seed(100 * step + index)
+                parameter.grad = torch.randn(parameter.shape, generator=generator).to(parameter.dtype)
+            optimizer.step()
+            seen |= {(step, name): p.grad.clone() for name, p in model.named_parameters() if p.ndim == 2}
+        running = {(row["step"], row["layer"]): matrix for row, matrix in read_matrices(tmp_path)}
+    finished = {(row["step"], row["layer"]): matrix for row, matrix in read_matrices(tmp_path)}
+    for read in (running, finished):
+        assert read.keys() == seen.keys()
+        assert all(read[key].dtype == seen[key].dtype and torch.equal(read[key], seen[key]) for key in seen)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet"] * 3 + [".safetensors"] * 3

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from muon_theory.recorder import Schedule, at, every, first, log_spaced
+from muon_theory.recorder.schedule import default_schedule
+
+
+def _steps(schedule, end: int) -> list[int]:
+    return [step for step in range(end) if schedule(step)]
+
+
+@pytest.mark.parametrize("per_decade", [1, 2, 3, 8, 50, 1000])
+def test_log_spaced_steps_are_all_rounded_powers(per_decade):
+    expected = sorted({round(10 ** (i / per_decade)) for i in range(4 * per_decade + 1)})
+    assert _steps(log_spaced(per_decade), 10_001) == expected
+
+
+def test_a_union_records_what_either_schedule_does():
+    union = first(3) | every(10) | at([7, 25])
+    assert _steps(union, 31) == [0, 1, 2, 7, 10, 20, 25, 30]
+    assert repr(union) == "first(3) | every(10) | at([7, 25])"
+
+
+def test_any_callable_joins_a_union():
+    assert _steps(first(1) | (lambda step: step == 5), 9) == [0, 5]
+
+
+def test_the_default_records_the_first_steps_a_log_grid_and_every_hundredth():
+    chosen = set(_steps(default_schedule(), 2001))
+    assert {0, 1, 2, 3, 4, 6, 7, 10, 13, 18, 100, 200, 1800, 2000} <= chosen
+    assert len(chosen) < 60
+
+
+def test_schedules_survive_pickling():
+    copy = pickle.loads(pickle.dumps(default_schedule()))
+    assert isinstance(copy, Schedule)
+    assert _steps(copy, 500) == _steps(default_schedule(), 500)
+
+
+@pytest.mark.parametrize("make", [every, log_spaced, lambda n: first(n - 1), lambda n: at([n - 1])])
+def test_counts_that_make_no_schedule_are_refused(make):
+    with pytest.raises(ValueError, match="pass an integer"):
+        make(0)
+    with pytest.raises(TypeError, match="must be an integer"):
+        make(2.5)
