@@ -15,7 +15,8 @@ that phi(u) <= u^(k+1) for every k (printed for k = 1, 2), the slope bound eps_q
 as the constant that matters, and every tightness statement. The deployed quintic (3.4445, -4.7750, 2.0315) is outside
 the paper's guarantees; what it does instead is stated beside them, as are the minimax polynomials of Polar Express.
 
-Formulas: `taylor` has the polynomial, the maps of one step and their constants; `error_bounds` the error after q steps
-and the bounds on it; `polynomial_range` decides polynomial inequalities on an interval; `minimax_cubic` has the
-minimax cubic and the greedy composition; `rates` the stationarity bounds; `test_problem` the quadratic they are run on.
+Formulas: `taylor` has the polynomial, the maps of one step and their constants; `error_bounds` the error after q steps,
+the bounds on it and the minimax cubics beside it; `polynomial_range` decides polynomial inequalities on an interval;
+`rates` has the stationarity bounds; `steps` the cost and use of a step inside Muon; `test_problem` the quadratic the
+bounds are run on.
 """

@@ -1,4 +1,4 @@
-"""How far q Taylor Newton-Schulz steps are from the polar factor: the exact error, and the bounds on it.
+"""How far q steps are from the polar factor: the exact error of Taylor steps, the bounds on it, and minimax cubics.
 
 x is the smallest positive singular value after pre-scaling, delta_0 = 1 - x^2 the first residual, eps_0 = 1 - x the
 first operator error. All functions take `x` as float, numpy array or `arb`; with `arb` their values are certified.
@@ -8,20 +8,21 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, TypeVar
 
+import numpy as np
 from flint import arb
 
 from muon_theory.rooms.newton_schulz_convergence.taylor import (
-    iterated,
     rational,
     residual_constant,
     residual_map,
+    singular_value_map,
     slope_at_zero,
 )
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 
 
-def operator_error(k: int, x: T, q: int) -> T:
+def operator_error(k: int, x: Value, q: int) -> Value:
     """The operator error eps_q = ||X_q - P(C)||_op = 1 - F_k^(q)(x) after q steps, by the exact recursion.
 
     Args:
@@ -32,17 +33,27 @@ def operator_error(k: int, x: T, q: int) -> T:
     Returns:
         The error, of the kind of `x`, in [0, 1).
 
+    Raises:
+        ValueError: q < 0.
+
     Source: Kim and Oh, 2026, arXiv 2601.19156, Lemmas 1 and 2.
-    Accuracy: no cancellation near eps = 0 (the residual is iterated); in float64 x below 1e-8 is lost against 1.
+    Accuracy: a few units of rounding a step, relative to eps_q and for every x: the singular value is iterated while it
+        is small, the residual after that, so neither end cancels.
 
     >>> round(operator_error(2, 0.03, 5), 6)
     0.384188
     """
-    value: Any = x
-    return _error_from_residual(iterated(residual_map, k, (1 - value) * (1 + value), q))
+    if q < 0:
+        raise ValueError(f"q, the number of steps, must be >= 0, got {q}")
+    sigma: Any = x
+    residual = (1 - sigma) * (1 + sigma)
+    for _ in range(q):
+        sigma, residual = singular_value_map(k, sigma), residual_map(k, residual)
+        residual = _where_small(sigma, (1 - sigma) * (1 + sigma), residual)
+    return residual / (1 + sigma)
 
 
-def theorem_two_bound(k: int, x: T, q: int) -> T:
+def theorem_two_bound(k: int, x: Value, q: int) -> Value:
     """Kim and Oh's bound 1 - sqrt(1 - delta_0^((k+1)^q)) on eps_q, with delta_0 = 1 - x^2.
 
     Args:
@@ -54,15 +65,23 @@ def theorem_two_bound(k: int, x: T, q: int) -> T:
         The bound, of the kind of `x`.
 
     Source: Kim and Oh, 2026, arXiv 2601.19156, Theorem 2.
+    Accuracy: float64 rounding for every x; no cancellation at either end.
 
     >>> round(theorem_two_bound(2, 0.03, 5), 6)
     0.556698
     """
     value: Any = x
-    return _error_from_residual(((1 - value) * (1 + value)) ** ((k + 1) ** q))
+    power = (k + 1) ** q
+    bound = ((1 - value) * (1 + value)) ** power
+    if isinstance(value, arb):
+        return bound / (1 + (1 - bound).sqrt())
+    with np.errstate(divide="ignore"):
+        rest = -np.expm1(power * np.log1p(-np.square(value)))
+    close = bound / (1 + rest**0.5)
+    return close if isinstance(value, np.ndarray) else close.item()
 
 
-def slope_bound(k: int, x: T, q: int) -> T:
+def slope_bound(k: int, x: Value, q: int) -> Value:
     """The bound (1 - x)^(a_k^q) on eps_q; better than Theorem 2 for small x, and its exponent is best possible.
 
     Args:
@@ -83,7 +102,7 @@ def slope_bound(k: int, x: T, q: int) -> T:
     return (1 - value) ** (arb(rational(exponent)) if isinstance(value, arb) else float(exponent))
 
 
-def residual_bounds(k: int, delta: T, q: int, *, constant: Fraction | None = None) -> tuple[T, T]:
+def residual_bounds(k: int, delta: Value, q: int, *, constant: Fraction | None = None) -> tuple[Value, Value]:
     """Two-sided bounds C_k^(((k+1)^q - 1)/k) delta_0^((k+1)^q) <= delta_q <= delta_0^((k+1)^q) on the residual.
 
     Args:
@@ -134,7 +153,7 @@ def smallest_steps(
         ArithmeticError: undecided at the working precision, or not reached after `most` steps.
 
     Source: derived here from Kim and Oh, 2026, arXiv 2601.19156, Theorem 2; claims NS-22.
-    Accuracy: the working precision is the caller's (`flint.ctx.workprec`); 53 bits decide x >= 1e-6.
+    Accuracy: the working precision is the caller's (`flint.ctx.workprec`).
 
     >>> smallest_steps(2, Fraction(3, 100), Fraction(101, 100))
     7
@@ -151,7 +170,89 @@ def smallest_steps(
     raise ArithmeticError(f"chi = {chi} not reached within {most} steps from x = {x}")
 
 
-def _error_from_residual(delta: Any) -> Any:
-    """1 - sqrt(1 - delta) without cancellation."""
-    root = (1 - delta).sqrt() if isinstance(delta, arb) else (1 - delta) ** 0.5
-    return delta / (1 + root)
+def scaled_cubic(lower: Value, upper: Value, *, scale: Value | None = None) -> tuple[Value, Value]:
+    """The minimax cubic as a rescaled Taylor cubic: p(x) = B (3Ax - (Ax)^3)/2, B = 4/(2 + l u (l + u) A^3).
+
+    Args:
+        lower: lower end l > 0 of the interval; float, numpy array or `arb`.
+        upper: upper end u > l.
+        scale: A; None takes the best one, sqrt(3/(u^2 + l u + l^2)).
+
+    Returns:
+        (c1, c3) of p(x) = c1 x + c3 x^3.
+
+    Source: Amsel et al., 2025, arXiv 2505.16932, as relayed in two notes; checked in claim PE-01.
+
+    >>> [round(c, 6) for c in scaled_cubic(0.1, 1.0)]
+    [3.963405, -3.570635]
+    """
+    l, u = _ends(lower, upper)
+    a: Any = _root(3 / (u * u + l * u + l * l)) if scale is None else scale
+    b = 4 / (2 + l * u * (l + u) * a**3)
+    return 3 * a * b / 2, -(a**3) * b / 2
+
+
+def minimax_cubic(lower: Value, upper: Value, *, mean_square: Value | None = None) -> tuple[Value, Value]:
+    """The odd cubic closest to 1 on [l, u]: p(x) = 2(3wx - x^3)/(2w^(3/2) + l^2 u + l u^2), w = (l^2 + lu + u^2)/3.
+
+    Args:
+        lower: lower end l > 0 of the interval; float, numpy array or `arb`.
+        upper: upper end u > l.
+        mean_square: w; None takes the best one.
+
+    Returns:
+        (c1, c3) of p(x) = c1 x + c3 x^3.
+
+    Source: derived here in the form of CANS (Grishina et al., 2025, arXiv 2506.10935); claim PE-02.
+
+    >>> [round(c, 6) for c in minimax_cubic(0.1, 1.0)]
+    [3.963405, -3.570635]
+    """
+    l, u = _ends(lower, upper)
+    w: Any = (l * l + l * u + u * u) / 3 if mean_square is None else mean_square
+    denominator = 2 * w * _root(w) + l * u * (l + u)
+    return 6 * w / denominator, -2 / denominator
+
+
+def greedy_cubic_error(lower: Value, steps: int) -> Value:
+    """The error of the greedy composition of minimax cubics on [l, 1].
+
+    On [l, u] the minimax cubic has error E = (2w^(3/2) - l^2 u - l u^2)/(2w^(3/2) + l^2 u + l u^2); then l' = 1 - E,
+    u' = 1 + E.
+
+    Args:
+        lower: smallest singular value l, in (0, 1); float, numpy array or `arb`.
+        steps: number of steps, integer >= 0.
+
+    Returns:
+        The largest distance of an image from 1.
+
+    Source: Amsel et al., 2025, arXiv 2505.16932, Theorem 4.1 (the greedy composition is optimal); E derived here.
+    Accuracy: absolute; below about 1e-15 the difference cancels in float64, use `arb` there.
+
+    >>> round(greedy_cubic_error(1e-3, 9), 6)
+    0.002167
+    """
+    start: Any = lower
+    l, u, error = start, 0 * start + 1, 1 - start
+    for _ in range(steps):
+        w = (l * l + l * u + u * u) / 3
+        middle, ends = 2 * w * _root(w), l * u * (l + u)
+        error = (middle - ends) / (middle + ends)
+        l, u = 1 - error, 1 + error
+    return error
+
+
+def _ends(lower: Any, upper: Any) -> tuple[Any, Any]:
+    return lower, upper
+
+
+def _root(value: Any) -> Any:
+    return value.sqrt() if isinstance(value, arb) else value**0.5
+
+
+def _where_small(sigma: Any, small: Any, large: Any) -> Any:
+    """The first choice where sigma is below 3/4."""
+    if isinstance(sigma, np.ndarray):
+        return np.where(sigma < 0.75, small, large)
+    return small if sigma < 0.75 else large

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flint import arb, fmpq, fmpq_poly
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 
 
 def taylor_weight(s: int) -> Fraction:
@@ -88,7 +88,7 @@ def error_constant(k: int) -> Fraction:
     return 2 ** (k + 1) * taylor_weight(_order(k) + 1)
 
 
-def newton_schulz_polynomial(k: int, lam: T) -> T:
+def newton_schulz_polynomial(k: int, lam: Value) -> Value:
     """The polynomial p_k(lam) = sum_{s=0}^{k} c_s (1 - lam)^s, the Taylor polynomial of lam^(-1/2) at 1.
 
     Args:
@@ -110,7 +110,7 @@ def newton_schulz_polynomial(k: int, lam: T) -> T:
     return _horner([taylor_weight(s) for s in range(_order(k) + 1)], one - lam)
 
 
-def singular_value_map(k: int, sigma: T) -> T:
+def singular_value_map(k: int, sigma: Value) -> Value:
     """What one step does to a singular value: F_k(sigma) = sigma p_k(sigma^2) = a_k int_0^sigma (1 - x^2)^k dx.
 
     Args:
@@ -129,7 +129,7 @@ def singular_value_map(k: int, sigma: T) -> T:
     return value * newton_schulz_polynomial(k, value * value)
 
 
-def squared_map(k: int, lam: T) -> T:
+def squared_map(k: int, lam: Value) -> Value:
     """What one step does to a squared singular value: tau_k(lam) = lam p_k(lam)^2.
 
     Args:
@@ -148,7 +148,7 @@ def squared_map(k: int, lam: T) -> T:
     return value * newton_schulz_polynomial(k, value) ** 2
 
 
-def residual_map(k: int, u: T) -> T:
+def residual_map(k: int, u: Value) -> Value:
     """What one step does to the residual u = 1 - sigma^2, without cancellation.
 
     phi_k(u) = 1 - (1 - u) p_k(1 - u)^2 = (2k + 1) c_k sum_{s=0}^{k} c_s u^(k+1+s) / (k + 1 + s).
@@ -171,7 +171,7 @@ def residual_map(k: int, u: T) -> T:
     return base ** (k + 1) * _horner(weights, base)
 
 
-def iterated(step: Callable[[int, T], T], k: int, start: T, q: int) -> T:
+def iterated(step: Callable[[int, Value], Value], k: int, start: Value, q: int) -> Value:
     """A map of this module applied q times.
 
     Args:

@@ -18,7 +18,7 @@ from muon_theory.rooms.newton_schulz_convergence.taylor import (
     slope_at_zero,
 )
 
-S = fmpq_poly([0, 1])
+SIGMA = fmpq_poly([0, 1])
 TINY = Fraction(1, 10**8)
 
 
@@ -49,8 +49,8 @@ def _lemma(raised: int = 0) -> Finding:
     """The maximum on [0,1] of (1 - F_k) - (1-s)(1-s^2)^(k+raised), divided by s (1-s)^(k+1) > 0."""
     worst = []
     for k in range(1, 7):
-        difference = 1 - singular_value_map(k, S) - (1 - S) * (1 - S * S) ** (k + raised)
-        worst.append(polynomial_range(divided(difference, S * (1 - S) ** (k + 1)), 0, 1)[1])
+        difference = 1 - singular_value_map(k, SIGMA) - (1 - SIGMA) * (1 - SIGMA * SIGMA) ** (k + raised)
+        worst.append(polynomial_range(divided(difference, SIGMA * (1 - SIGMA) ** (k + 1)), 0, 1)[1])
     return Finding(0, worst)
 
 
@@ -60,7 +60,7 @@ def _sandwich(lowered: int = 0) -> Finding:
     with ctx.workprec(128):
         grid = [arb(fmpq(i, 1000)) for i in range(1, 1000)]
         for k in range(1, 5):
-            quotient = divided(1 - singular_value_map(k, S), (1 - S) ** (k + 1 - lowered))
+            quotient = divided(1 - singular_value_map(k, SIGMA), (1 - SIGMA) ** (k + 1 - lowered))
             below.append(polynomial_range(quotient, Fraction(1, 1000), Fraction(999, 1000))[0])
             values = [slope_bound(k, x, 1) / operator_error(k, x, 1) for x in grid]
             above.append(Enclosure(min(map(_low, values)), min(map(_high, values))))
@@ -69,7 +69,7 @@ def _sandwich(lowered: int = 0) -> Finding:
 
 def _leading_constant(constant: Callable[[int], Fraction] = error_constant) -> Finding:
     """The polynomial (1 - F_k)/(1-s)^(k+1) at s = 1: the exact limit, k = 1..6."""
-    limits = [divided(1 - singular_value_map(k, S), (1 - S) ** (k + 1))(1) for k in range(1, 7)]
+    limits = [divided(1 - singular_value_map(k, SIGMA), (1 - SIGMA) ** (k + 1))(1) for k in range(1, 7)]
     return Finding([constant(k) for k in range(1, 7)], [Fraction(int(x.p), int(x.q)) for x in limits])
 
 

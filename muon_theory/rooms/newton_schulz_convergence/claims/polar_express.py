@@ -5,16 +5,15 @@ from fractions import Fraction
 import numpy as np
 from flint import arb, ctx
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 from muon_theory.claim import Claim, Enclosure, Finding, Mutation
 from muon_theory.polar.minimax import polar_express
-from muon_theory.rooms.newton_schulz_convergence.error_bounds import operator_error, theorem_two_bound
-from muon_theory.rooms.newton_schulz_convergence.minimax_cubic import (
+from muon_theory.rooms.newton_schulz_convergence.error_bounds import (
     greedy_cubic_error,
     minimax_cubic,
-    minimax_scale,
+    operator_error,
     scaled_cubic,
+    theorem_two_bound,
 )
 from muon_theory.rooms.newton_schulz_convergence.polynomial_range import enclosure
 from muon_theory.rooms.newton_schulz_convergence.taylor import rational
@@ -30,7 +29,8 @@ def _cubic_error(numerator: float = 3.0) -> Finding:
     closed, best = [], []
     for lower, upper in INTERVALS:
         grid = _chebyshev_points(lower, upper)
-        c1, c3 = scaled_cubic(lower, upper, minimax_scale(lower, upper) * (numerator / 3) ** 0.5)
+        scale = (numerator / (lower * lower + lower * upper + upper * upper)) ** 0.5
+        c1, c3 = scaled_cubic(lower, upper, scale=scale)
         closed.append(float(np.abs(1 - c1 * grid - c3 * grid**3).max()))
         best.append(_best_cubic_error(grid))
     return Finding([0.6072301, 0.9496066, 0.1565577] * 2, closed + best)
@@ -38,6 +38,8 @@ def _cubic_error(numerator: float = 3.0) -> Finding:
 
 def _best_cubic_error(grid: NDArray[np.float64]) -> float:
     """Minimise E subject to |1 - c1 x - c3 x^3| <= E at every point of the grid."""
+    from scipy.optimize import linprog  # not at the top: listing claims should not load it
+
     powers = np.stack([grid, grid**3], axis=1)
     ones = np.ones((len(grid), 1))
     rows = np.concatenate([np.hstack([powers, -ones]), np.hstack([-powers, -ones])])
@@ -55,10 +57,10 @@ def _same_cubic(divisor: float = 3.0) -> Finding:
     ends = np.sort(np.random.default_rng(0).uniform(0.01, 2, (100, 2)), axis=1)
     worst = 0.0
     for lower, upper in ends.tolist():
-        first = np.array(scaled_cubic(lower, upper, minimax_scale(lower, upper)))
+        first = np.array(scaled_cubic(lower, upper))
         second = np.array(minimax_cubic(lower, upper, mean_square=_square(lower, upper, divisor)))
         worst = max(worst, float(np.abs(second / first - 1).max()))
-    predicted = scaled_cubic(0.1, 1.0, minimax_scale(0.1, 1.0))
+    predicted = scaled_cubic(0.1, 1.0)
     return Finding([*predicted, 0], [*minimax_cubic(0.1, 1.0, mean_square=_square(0.1, 1.0, divisor)), worst])
 
 
@@ -109,8 +111,8 @@ def _largest_by_group(ratios: list[tuple[int, Fraction, Enclosure]]) -> list[Enc
 
 def _weak_bound(steps: int = 9) -> Finding:
     """From l = 1e-3 with cubics: greedy error, its bound, and the error of as many Taylor cubics."""
-    lower = arb(rational(Fraction(1, 1000)))
     with ctx.workprec(300):
+        lower = arb(rational(Fraction(1, 1000)))
         bound = (1 - lower * lower) ** (2**steps)
         measured = [greedy_cubic_error(lower, steps), bound, operator_error(1, lower, steps)]
     return Finding([0.002167, 0.999488, 0.961572], [enclosure(value) for value in measured])
@@ -141,8 +143,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             id="PE-02",
-            statement="2(3wx - x^3)/(2w^(3/2)+l^2u+lu^2), w = (l^2+lu+u^2)/3, is the polynomial of PE-01: (c1, c3) on "
-            "[.1,1], and the largest relative difference on 100 intervals.",
+            statement="2(3wx - x^3)/(2w^(3/2)+l^2u+lu^2), w = (l^2+lu+u^2)/3, is the polynomial of PE-01: "
+            "(c1, c3) on [.1,1], and the largest relative difference on 100 intervals.",
             source="derived here, in the form of CANS (Grishina et al. 2025, arXiv 2506.10935): A = w^(-1/2)",
             relation="==",
             method="float64 evaluation",
@@ -155,8 +157,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             id="PE-03",
-            statement="Greedy composition of T steps of degree 2q'+1 on [l,1]: error <= (1-l^2)^((q'+1)^T); the largest "
-            "ratio for cubics (l in [1e-4,.89], T <= 7), cubics (l = .9, .99), quintics (l = .1, .01, T <= 3).",
+            statement="Greedy composition of T steps of degree 2q'+1 on [l,1]: error <= (1-l^2)^((q'+1)^T); the "
+            "largest ratio for cubics (l in [1e-4,.89], T <= 7), cubics (l = .9, .99), quintics (l = .1, .01, T <= 3).",
             source=f"{PAPER}, Theorem 4.3",
             relation="<=",
             method="certified interval",

@@ -20,7 +20,7 @@ from muon_theory.rooms.newton_schulz_convergence.taylor import (
 )
 
 PAPER = "Kim and Oh 2026, arXiv 2601.19156"
-X = fmpq_poly([0, 1])
+VARIABLE = fmpq_poly([0, 1])
 ORDERS = range(1, 13)
 ROUNDING = (
     "float64: each step leaves a few units of rounding (1.1e-16) on a value near 1, a second difference adds four"
@@ -37,7 +37,7 @@ POWER_BASIS = [
 
 
 def _power_basis(shift: Fraction = Fraction(0), base: int = 1) -> Finding:
-    measured = [_fraction(c) / base for k in range(1, 6) for c in newton_schulz_polynomial(k, X).coeffs()]
+    measured = [_fraction(c) / base for k in range(1, 6) for c in newton_schulz_polynomial(k, VARIABLE).coeffs()]
     measured[0] += shift
     return Finding([Fraction(text) for text in POWER_BASIS], measured)
 
@@ -54,8 +54,8 @@ def _differential_identity(factor: Callable[[int], int] = lambda k: 2 * k + 1) -
     """The polynomial p_k + 2 lam p_k' over (1 - lam)^k must be a constant; measured: that constant and what is left."""
     constants, rests = [], []
     for k in ORDERS:
-        p = newton_schulz_polynomial(k, X)
-        constant, rest = _constant_quotient(p + 2 * X * p.derivative(), (1 - X) ** k)
+        p = newton_schulz_polynomial(k, VARIABLE)
+        constant, rest = _constant_quotient(p + 2 * VARIABLE * p.derivative(), (1 - VARIABLE) ** k)
         constants.append(constant)
         rests.append(rest)
     return Finding([factor(k) * taylor_weight(k) for k in ORDERS] + [0] * len(rests), constants + rests)
@@ -67,9 +67,9 @@ def _double(k: int) -> int:
 
 def _minimum_of_p(upper: Fraction = Fraction(1)) -> Finding:
     """The minimum of p_k, then of (p_k - 1)/(1 - lam), which is at least 1/2: equality only at lam = 1."""
-    polynomials = [newton_schulz_polynomial(k, X) for k in ORDERS]
+    polynomials = [newton_schulz_polynomial(k, VARIABLE) for k in ORDERS]
     lowest = [polynomial_range(p, 0, upper)[0] for p in polynomials]
-    gaps = [polynomial_range(divided(p - 1, 1 - X), 0, upper)[0] for p in polynomials]
+    gaps = [polynomial_range(divided(p - 1, 1 - VARIABLE), 0, upper)[0] for p in polynomials]
     return Finding([1] * len(lowest) + [Fraction(1, 2)] * len(gaps), lowest + gaps)
 
 
@@ -77,18 +77,18 @@ def _slope_of_tau(upper: Fraction = Fraction(1), method: str | None = None) -> F
     """The minimum of tau' on [0, upper]; for Taylor also, negated, how far the identity and tau(1) = 1 are missed."""
     if method is not None:
         p = fmpq_poly([rational(c) for c in coefficient_set(method).exact_steps[0]])
-        return Finding(0, polynomial_range((X * p * p).derivative(), 0, upper)[0])
+        return Finding(0, polynomial_range((VARIABLE * p * p).derivative(), 0, upper)[0])
     lowest, missed = [], []
     for k in ORDERS:
-        slope = squared_map(k, X).derivative()
-        identity = rational(slope_at_zero(k)) * newton_schulz_polynomial(k, X) * (1 - X) ** k
+        slope = squared_map(k, VARIABLE).derivative()
+        identity = rational(slope_at_zero(k)) * newton_schulz_polynomial(k, VARIABLE) * (1 - VARIABLE) ** k
         lowest.append(polynomial_range(slope, 0, upper)[0])
         missed.append(-_size(slope - identity) - abs(squared_map(k, Fraction(1)) - 1))
     return Finding(0, lowest + missed)
 
 
 def _slope_at_zero(formula: Callable[[int], Fraction | int] = slope_at_zero) -> Finding:
-    slopes = [_fraction(singular_value_map(k, X)[1]) for k in range(1, 7)]
+    slopes = [_fraction(singular_value_map(k, VARIABLE)[1]) for k in range(1, 7)]
     values = [newton_schulz_polynomial(k, Fraction(0)) for k in range(1, 7)]
     return Finding([formula(k) for k in range(1, 7)] * 2, slopes + values)
 
@@ -101,7 +101,9 @@ def _integral_form(lowered: int = 0) -> Finding:
     """F_k' over (1 - s^2)^(k - lowered) must be the constant a_k; measured: the constants, what is left, F_k(1)."""
     constants, rests = [], []
     for k in ORDERS:
-        constant, rest = _constant_quotient(singular_value_map(k, X).derivative(), (1 - X * X) ** (k - lowered))
+        constant, rest = _constant_quotient(
+            singular_value_map(k, VARIABLE).derivative(), (1 - VARIABLE * VARIABLE) ** (k - lowered)
+        )
         constants.append(constant)
         rests.append(rest)
     ends = [singular_value_map(k, Fraction(1)) for k in ORDERS]

@@ -14,7 +14,7 @@ from muon_theory.rooms.newton_schulz_convergence.taylor import rational
 
 JORDAN = "jordan_2024"
 BAND = (Fraction("0.6818315"), Fraction("1.2023686"))
-X = fmpq_poly([0, 1])
+VARIABLE = fmpq_poly([0, 1])
 SEVEN_DIGITS = "the figures have seven digits"
 
 
@@ -27,9 +27,9 @@ def _tau(slope: float = -0.506823) -> Finding:
     """Where tau' = p (p + 2 lam p') first changes sign, and tau'(1)."""
     p = fmpq_poly([rational(c) for c in coefficient_set(JORDAN).exact_steps[0]])
     with ctx.workprec(128):
-        roots: Any = (p + 2 * X * p.derivative()).complex_roots()
+        roots: Any = (p + 2 * VARIABLE * p.derivative()).complex_roots()
         first = min((enclosure(root.real) for root, _ in roots if root.imag == 0), key=lambda ball: ball.lower)
-    end = (X * p * p).derivative()(1)
+    end = (VARIABLE * p * p).derivative()(1)
     return Finding([0.307502, slope], [first, Fraction(int(end.p), int(end.q))])
 
 
@@ -46,7 +46,7 @@ def _image_of_band(lower: float = 0.6818315) -> Finding:
     image = certified_image(JORDAN, 1, *BAND)
     p = fmpq_poly([rational(c) for c in coefficient_set(JORDAN).exact_steps[0]])
     with ctx.workprec(128):
-        roots: Any = (p + 2 * X * p.derivative()).complex_roots()
+        roots: Any = (p + 2 * VARIABLE * p.derivative()).complex_roots()
         square: Any = max((root.real for root, _ in roots if root.imag == 0), key=float)
         value = square.sqrt() * (p[0] + square * (p[1] + square * p[2]))
     return Finding([lower, 1.1343573, lower], [*image, enclosure(value)])
@@ -76,8 +76,8 @@ def _worst_error(method: str = JORDAN) -> Finding:
 def _contraction(method: str = JORDAN) -> Finding:
     """The largest excess of |1 - sigma'^2| over delta_0^3 for delta_0 in [0, 1]."""
     p = fmpq_poly([rational(c) for c in coefficient_set(method).exact_steps[0]])
-    residual = 1 - (1 - X) * p(1 - X) ** 2
-    excesses = [polynomial_range(sign * residual - X**3, 0, 1)[1] for sign in (1, -1)]
+    residual = 1 - (1 - VARIABLE) * p(1 - VARIABLE) ** 2
+    excesses = [polynomial_range(sign * residual - VARIABLE**3, 0, 1)[1] for sign in (1, -1)]
     worst = Enclosure(max(e.lower for e in excesses), max(e.upper for e in excesses))
     return Finding(0, worst, attained=worst)
 
@@ -147,8 +147,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             id="JQ-05",
-            statement="5 steps bring every sigma >= .00150513 into the band of JQ-04, 4 steps every sigma >= .00518439; "
-            "5 steps take sigma = 1e-3 to .470544 only.",
+            statement="5 steps bring every sigma >= .00150513 into the band of JQ-04, 4 steps every sigma >= "
+            ".00518439; 5 steps take sigma = 1e-3 to .470544 only.",
             source="derived here: interval images, bisection",
             relation="==",
             method="certified interval",

@@ -17,7 +17,7 @@ from muon_theory.rooms.newton_schulz_convergence.taylor import (
 )
 
 PAPER = "Kim and Oh 2026, arXiv 2601.19156"
-U = fmpq_poly([0, 1])
+RESIDUAL = fmpq_poly([0, 1])
 ORDERS = range(1, 13)
 BEST = [Fraction(text) for text in ("3/4", "5/8", "35/64", "63/128", "231/512", "429/1024")]
 
@@ -25,7 +25,9 @@ BEST = [Fraction(text) for text in ("3/4", "5/8", "35/64", "63/128", "231/512", 
 def _closed_form(forty: int = 40, lowered: int = 0) -> Finding:
     """The coefficients of phi_1 and phi_2 from the definition, then what the closed form misses for k = 1..12."""
     printed = [Fraction(3, 4), Fraction(1, 4)] + [Fraction(c, 64) for c in (forty, 15, 9)]
-    defined = {k: _coefficients(1 - (1 - U) * newton_schulz_polynomial(k, 1 - U) ** 2, k + 1) for k in ORDERS}
+    defined = {
+        k: _coefficients(1 - (1 - RESIDUAL) * newton_schulz_polynomial(k, 1 - RESIDUAL) ** 2, k + 1) for k in ORDERS
+    }
     missed = []
     for k in ORDERS:
         formula = [slope_at_zero(k) * taylor_weight(s) / (k + 1 + s - lowered) for s in range(k + 1)]
@@ -47,7 +49,7 @@ def _slope_of_ratio(extra: int = 0) -> Finding:
     lowest = []
     for k in ORDERS:
         ratio = _ratio(k)
-        slope = ratio.derivative() if extra == 0 else U * ratio.derivative() - extra * ratio
+        slope = ratio.derivative() if extra == 0 else RESIDUAL * ratio.derivative() - extra * ratio
         lowest.append(polynomial_range(slope, 0, 1)[0])
     return Finding(0, lowest)
 
@@ -77,11 +79,11 @@ def _largest(values: list[Enclosure]) -> Enclosure:
 
 def _ratio(k: int) -> fmpq_poly:
     """The polynomial phi_k(u) / u^(k+1)."""
-    return divided(residual_map(k, U), U ** (k + 1))
+    return divided(residual_map(k, RESIDUAL), RESIDUAL ** (k + 1))
 
 
 def _coefficients(polynomial: fmpq_poly, lowest: int) -> list[Fraction]:
-    quotient = divided(polynomial, U**lowest)
+    quotient = divided(polynomial, RESIDUAL**lowest)
     return [Fraction(int(c.p), int(c.q)) for c in quotient.coeffs()]
 
 

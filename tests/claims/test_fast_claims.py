@@ -1,0 +1,92 @@
+import pickle
+from functools import cache
+
+import pytest
+
+from muon_theory.claim import Claim
+from muon_theory.rooms import all_claims, load_rooms, room_names
+
+ROWS = {
+    "newton_schulz_convergence": """
+        NS-01 NS-02 NS-03 NS-04 NS-05 NS-06 NS-07 NS-08 NS-09 NS-10 NS-11 NS-12 NS-13 NS-14 NS-15 NS-16 NS-17 NS-18
+        NS-19 NS-20 NS-21 NS-22-K1 NS-22-K2 NS-22-K3 NS-23
+        KO-P1 KO-P2 KO-L1 KO-L2 KO-T2a KO-T2b KO-T2c JQ-01 JQ-02 JQ-03 JQ-04 JQ-05 JQ-06 JQ-07
+        FED-01 FED-02 FED-03 PE-01 PE-02 PE-03 PE-04 PE-05
+        KO-K1 KO-K1-T KO-K2 KO-K2-T KO-K3 KO-K4 KO-K5 KO-K5-0 KO-T1 KO-T1-T KO-T1-OPT KO-T1-CX KO-K3-SR
+        KO-G0 KO-G1 KO-RANK KO-GD KO-GAP-A1 KO-GAP-A2 KO-GAP-B KO-GAP-C1 KO-GAP-C2 KO-T3-A KO-T3-B KO-COST
+    """,
+}
+INVENTORY = {room: rows.split() for room, rows in ROWS.items()}
+OPPOSITE = {"holds": "refuted", "refuted": "holds"}
+
+
+@cache
+def _by_id() -> dict[str, Claim]:
+    return {claim.id: claim for claim in all_claims()}
+
+
+FAST = [claim.id for claim in all_claims() if claim.tier == "fast"]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_fast_claim_has_its_expected_verdict_and_every_mutation_flips_it(name):
+    claim = _by_id()[name]
+    result = claim.check()
+    assert result.error is None
+    assert result.verdict == claim.expected
+    assert len(result.mutation_verdicts) == len(claim.mutations)
+    assert set(result.mutation_verdicts) == {OPPOSITE[claim.expected]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [claim.id for claim in all_claims() if claim.tier in ("medium", "slow")])
+def test_a_longer_claim_has_its_expected_verdict_and_every_mutation_flips_it(name):
+    claim = _by_id()[name]
+    result = claim.check()
+    assert result.error is None
+    assert claim.as_expected(result), (result.verdict, result.mutation_verdicts)
+
+
+@pytest.mark.parametrize("room", INVENTORY)
+def test_every_row_of_the_inventory_is_a_claim_of_its_room(room):
+    assert len(INVENTORY[room]) == len(set(INVENTORY[room])) == 72
+    stated = [claim.id for claim in load_rooms([room])[room]]
+    assert [name for name in INVENTORY[room] if name not in stated] == []
+
+
+def test_ids_are_unique_over_all_rooms():
+    names = [claim.id for claim in all_claims()]
+    assert len(names) == len(set(names))
+
+
+def test_statements_fit_a_line_of_a_table_and_sources_say_where_to_look():
+    for claim in all_claims():
+        assert 10 <= len(claim.statement) <= 300, claim.id
+        assert len(claim.source) >= 10, claim.id
+
+
+def test_a_refuted_printed_statement_is_never_one_that_was_only_relayed():
+    for claim in all_claims():
+        if claim.attribution == "printed":
+            assert any(word in claim.source for word in ("Kim", "Amsel", "arXiv")), claim.id
+
+
+def test_claims_travel_to_other_processes():
+    for claim in all_claims():
+        pickle.dumps(claim)
+
+
+def test_mutations_are_described_and_change_a_parameter_of_the_evaluation():
+    for claim in all_claims():
+        for mutation in claim.mutations:
+            assert mutation.description.strip(), claim.id
+            assert mutation.parameters, claim.id
+
+
+def test_an_unknown_room_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="no room called 'nowhere'; the rooms are .*newton_schulz_convergence"):
+        load_rooms(["nowhere"])
+
+
+def test_rooms_are_loaded_in_the_order_asked_for():
+    assert list(load_rooms(reversed(room_names()))) == list(reversed(room_names()))
