@@ -1,6 +1,6 @@
 """One training run in, one tidy table out."""
 
-from muon_theory.training.optimizer_choice import OptimizerOptions, build_optimizer, momentum_buffer, schedule_factor
+from muon_theory.training.optimizer_choice import OptimizerOptions, build_optimizer, schedule_factor
 from muon_theory.training.run import evaluate, minibatches, train
 
 __all__ = [
@@ -8,7 +8,6 @@ __all__ = [
     "build_optimizer",
     "evaluate",
     "minibatches",
-    "momentum_buffer",
     "schedule_factor",
     "train",
 ]

@@ -15,6 +15,9 @@ from muon_theory.optimizers.parameter_groups import Matrices
 OptimizerName = Literal["sgd", "adamw", "muon"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 
+LARGEST_RATE = 1e30
+"""Beyond it, step sizes overflow float32 inside torch's optimizers before a loss can show the divergence."""
+
 DEFAULT_MOMENTUM = {"sgd": 0.95, "adamw": 0.9, "muon": 0.95}
 
 
@@ -70,8 +73,9 @@ def build_optimizer(name: str, model: nn.Module, options: OptimizerOptions) -> t
     """
     if name not in get_args(OptimizerName):
         raise ValueError(f"optimizer_name is {name!r}; choose one of {', '.join(get_args(OptimizerName))}")
-    if not 0 <= options.lr < math.inf:
-        raise ValueError(f"lr is {options.lr!r}; it must be finite and >= 0")
+    for rate, value in (("lr", options.lr), ("adamw_lr", options.adamw_lr)):
+        if not 0 <= value <= LARGEST_RATE:
+            raise ValueError(f"{rate} is {value!r}; it must be in [0, {LARGEST_RATE:g}]")
     momentum = DEFAULT_MOMENTUM[name] if options.momentum is None else options.momentum
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum!r}; it must be in [0, 1)")
@@ -127,22 +131,3 @@ def schedule_factor(schedule: str, step: int, steps: int) -> float:
     if schedule == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * step / steps))
     raise ValueError(f"schedule_lr is {schedule!r}; choose one of {', '.join(get_args(LearningRateSchedule))}")
-
-
-def momentum_buffer(optimizer: torch.optim.Optimizer, parameter: torch.Tensor) -> torch.Tensor | None:
-    """Momentum of a parameter: Muon's and SGD's buffer, AdamW's running mean of the gradient.
-
-    Args:
-        optimizer: the optimizer.
-        parameter: one of its parameters.
-
-    Returns:
-        The state tensor itself, or None before the first step or without momentum.
-
-    Source: elementary.
-    """
-    state = optimizer.state.get(parameter, {})
-    for key in ("momentum_buffer", "exp_avg"):
-        if isinstance(state.get(key), torch.Tensor):
-            return state[key]
-    return None

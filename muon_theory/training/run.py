@@ -42,6 +42,8 @@ def train(
     record_to: str | os.PathLike[str] | None = None,
     schedule: Callable[[int], bool] | None = None,
     kinds: Sequence[str] | None = None,
+    run: str | None = None,
+    store_matrices: bool = False,
     evaluate_every: int | None = None,
     progress: Progress | None = None,
     schedule_lr: str = "constant",
@@ -73,6 +75,8 @@ def train(
         record_to: folder for a `SpectrumRecorder`, or None.
         schedule: which steps are recorded, see `SpectrumRecorder`.
         kinds: which kinds are recorded, see `SpectrumRecorder`.
+        run: name of the run in the recording, see `SpectrumRecorder`.
+        store_matrices: whether the matrices themselves are recorded too.
         evaluate_every: test after every so many steps; None: after the last step only.
         progress: called as progress(step + 1, steps, loss) after each step.
         schedule_lr: "constant", "cosine" or "linear".
@@ -103,7 +107,8 @@ def train(
         lr, momentum, nesterov, weight_decay, adamw_lr, method, ns_steps, exact, match_frobenius, matrices
     )
     optimizer = build_optimizer(optimizer_name, model, options)
-    with _recorder(optimizer, model, record_to, schedule, kinds):
+    recording = {"schedule": schedule, "kinds": kinds, "run": run, "store_matrices": store_matrices}
+    with _recorder(optimizer, model, record_to, recording):
         return _loop(images, model, optimizer, steps, batch, seed, evaluate_every, progress, schedule_lr)
 
 
@@ -211,15 +216,14 @@ def _recorder(
     optimizer: torch.optim.Optimizer,
     model: nn.Module,
     folder: str | os.PathLike[str] | None,
-    schedule: Callable[[int], bool] | None,
-    kinds: Sequence[str] | None,
+    options: dict[str, Any],
 ) -> contextlib.AbstractContextManager[Any]:
     """The recorder of a run, or nothing."""
     if folder is None:
         return contextlib.nullcontext()
     from muon_theory.recorder import SpectrumRecorder
 
-    return SpectrumRecorder(optimizer, model, folder, schedule=schedule, kinds=kinds)
+    return SpectrumRecorder(optimizer, model, folder, **options)
 
 
 def _check(images: Images, *, steps: int, batch: int, evaluate_every: int | None, seed: int) -> None:

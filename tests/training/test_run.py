@@ -55,7 +55,7 @@ def test_testing_does_not_change_the_run(digits):
     assert two.time_s.is_monotonic_increasing
 
 
-@pytest.mark.parametrize(("name", "lr"), [("sgd", 1e30), ("adamw", 1e38), ("muon", 1e30)])
+@pytest.mark.parametrize(("name", "lr"), [("sgd", 1e30), ("adamw", 1e30), ("muon", 1e30)])
 def test_divergence_ends_the_run_with_a_row(digits, name, lr):
     table = train(digits, name, lr=lr, steps=30, hidden=(8, 8))
     assert len(table) < 30
@@ -126,6 +126,8 @@ def test_evaluation_in_pieces_is_evaluation_at_once_and_keeps_the_mode(digits):
         {"seed": -1},
         {"lr": -0.1},
         {"lr": math.nan},
+        {"lr": 1e31},
+        {"adamw_lr": -1.0},
         {"momentum": 1.0},
         {"optimizer_name": "lion"},
         {"schedule_lr": "step"},
