@@ -82,16 +82,16 @@ def _check_input(G: Tensor, compute_dtype: torch.dtype | None, form: str, check_
     if not isinstance(G, Tensor):
         raise TypeError(f"G must be a torch.Tensor, got {type(G).__name__}; wrap it with torch.as_tensor")
     if G.dtype not in _FLOATS:
-        raise TypeError(f"G must be real floating point, got {G.dtype}; convert it with G.to(torch.float32)")
+        raise TypeError(f"G must be float16, bfloat16, float32 or float64, got {G.dtype}; pass G.to(torch.float32)")
     if G.layout != torch.strided:
         raise TypeError(f"G must be a dense tensor, got layout {G.layout}; convert it with G.to_dense()")
     if compute_dtype is not None and compute_dtype not in _FLOATS:
-        raise TypeError(f"compute_dtype must be a real floating-point dtype, got {compute_dtype}")
+        raise TypeError(f"compute_dtype must be float16, bfloat16, float32 or float64, got {compute_dtype}")
     if form not in {"auto", "dense", "gram"}:
         raise ValueError(f"form must be 'auto', 'dense' or 'gram', got {form!r}")
     if G.ndim < 2:
         raise ValueError(f"G must have at least two dimensions, got shape {tuple(G.shape)}; reshape a vector to (n, 1)")
-    if G.numel() == 0:
+    if 0 in G.shape[-2:]:
         raise ValueError(f"G must have entries, got the empty shape {tuple(G.shape)}")
     if check_finite is None:
         check_finite = G.device.type == "cpu"

@@ -15,7 +15,7 @@ from functools import lru_cache
 import flint
 from flint import arb, arb_mat
 
-from muon_theory.polar.ball_arithmetic import critical_points, to_ball, to_fraction
+from muon_theory.polar.ball_arithmetic import critical_points, odd_value, to_ball, to_fraction
 from muon_theory.polar.coefficients import ExactRow, Row, taylor_coefficients
 
 _BITS = 384
