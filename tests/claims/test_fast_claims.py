@@ -90,3 +90,9 @@ def test_an_unknown_room_is_refused_with_the_known_ones():
 
 def test_rooms_are_loaded_in_the_order_asked_for():
     assert list(load_rooms(reversed(room_names()))) == list(reversed(room_names()))
+
+
+def test_parameters_are_plain_values_so_that_cached_verdicts_are_found_again():
+    for claim in all_claims():
+        written = repr([claim.parameters, *(mutation.parameters for mutation in claim.mutations)])
+        assert " at 0x" not in written, claim.id
