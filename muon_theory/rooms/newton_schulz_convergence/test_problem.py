@@ -1,7 +1,7 @@
 """A quadratic whose smoothness constants are known exactly, and a run of momentum with an oracle on it.
 
-f(W) = fro(A (W - W*))^2 / 2 has spectral-to-nuclear smoothness fro(A)^2 and Frobenius smoothness op(A)^2, both attained,
-so every constant of a convergence bound is known and the bound can be compared with what a run really does.
+f(W) = fro(A (W - W*))^2 / 2 has spectral-to-nuclear smoothness fro(A)^2 and Frobenius smoothness op(A)^2, both
+attained, so every constant of a convergence bound is known and the bound can be compared with what a run really does.
 """
 
 from __future__ import annotations
