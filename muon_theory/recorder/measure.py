@@ -17,6 +17,11 @@ from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.spectra import noise_floor, singular_values
 
 _BATCHED_UP_TO = 128  # min(rows, columns); beyond it one call for several matrices gains nothing on a CPU
+# What `singular_values` is asked for, and the share of sigma_1 below which it then tells nothing: the Gram matrix in
+# float64 has eigenvalues right to a few eps of the largest, enough for all that float32 can hold; float64 matrices get
+# the singular value decomposition, right to a few eps of sigma_1.
+_SINGLE = (3e-6, 1e-7)
+_DOUBLE = (1e-9, 32 * torch.finfo(torch.float64).eps)
 
 
 class RecordedMatrix(NamedTuple):
@@ -38,7 +43,8 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
     """The rows of an event: the singular values and the noise floor of each matrix.
 
     Small matrices of one shape, dtype and device are measured together, others one by one as they come. Autocast is
-    switched off. A matrix with NaN or inf gives a spectrum of NaN and a noise floor of NaN.
+    switched off. The noise floor is that of the stored dtype (see `muon_theory.spectra.noise_floor`) or that of the
+    computation, whichever is larger. A matrix with NaN or inf gives a spectrum of NaN and a noise floor of NaN.
 
     Args:
         matrices: the matrices; drawn one after the other, so a generator keeps only the small ones in memory.
@@ -48,7 +54,8 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
 
     Source: elementary.
 
-    Accuracy: that of `singular_values`: relative 1e-4 down to 3e-6 of the largest singular value.
+    Accuracy: relative 1e-4 down to 3e-6 sigma_1, nothing below 1e-7 sigma_1; for float64 matrices absolute error at
+        most 7e-15 sigma_1.
 
     >>> key = MatrixKey(0, "weight", "gradient")
     >>> measure([RecordedMatrix(key, torch.diag(torch.tensor([3.0, 4.0])))])[0].sigma
@@ -75,7 +82,8 @@ def _spectra(matrices: list[Tensor]) -> list[np.ndarray]:
         finite = stack.isfinite().flatten(1).all(dim=1)
         found = np.full((len(matrices), min(matrices[0].shape)), math.nan)
         if bool(finite.any()):
-            found[finite.cpu().numpy()] = singular_values(stack if bool(finite.all()) else stack[finite]).cpu().numpy()
+            whole = stack if bool(finite.all()) else stack[finite]
+            found[finite.cpu().numpy()] = singular_values(whole, floor=_resolution(stack.dtype)[0]).cpu().numpy()
     return list(found)
 
 
@@ -86,12 +94,19 @@ def _no_autocast(device: str) -> contextlib.AbstractContextManager[object]:
     return contextlib.nullcontext()
 
 
+def _resolution(dtype: torch.dtype) -> tuple[float, float]:
+    return _DOUBLE if dtype == torch.float64 else _SINGLE
+
+
 def _row(each: RecordedMatrix, sigma: np.ndarray) -> Spectrum:
     dtype, shape = each.matrix.dtype, (each.matrix.shape[0], each.matrix.shape[1])
+    largest = float(sigma[0])
     if each.rounded is None:
-        scale = float(sigma[0]) or 1.0
+        scale = largest or 1.0
         norm = float(np.linalg.norm(sigma / scale))
     else:
         scale, norm = 1.0, float(torch.linalg.vector_norm(each.rounded, dtype=torch.float64))
-    floor = scale * noise_floor(dtype, shape, norm) if math.isfinite(norm) else math.nan
+    floor = math.nan
+    if math.isfinite(norm):
+        floor = max(scale * noise_floor(dtype, shape, norm), _resolution(dtype)[1] * largest)
     return Spectrum(*each.key, *shape, str(dtype).removeprefix("torch."), floor, sigma)

@@ -67,7 +67,8 @@ def test_every_kind_is_the_spectrum_of_the_matrix_it_names(tmp_path):
         np.testing.assert_allclose(row.sigma, _sigma(matrix), rtol=2e-6)
         assert row.sigma.dtype == np.float64
         rounded = weight if kind == "update" else matrix
-        assert math.isclose(row.noise_floor, noise_floor(torch.float32, (4, 5), rounded.norm().item()), rel_tol=1e-5)
+        stored = noise_floor(torch.float32, (4, 5), rounded.norm().item())
+        assert math.isclose(row.noise_floor, max(stored, 1e-7 * row.sigma[0]), rel_tol=1e-5)
 
 
 def test_recording_changes_nothing_in_the_training(tmp_path):
@@ -126,7 +127,7 @@ def test_a_closure_is_followed(tmp_path):
 
     def closure():
         optimizer.zero_grad()
-        loss = model(torch.ones(2, 5)).square().mean()
+        loss = model(torch.randn(8, 5, generator=torch.Generator().manual_seed(3))).square().mean()
         loss.backward()
         return loss
 
@@ -206,6 +207,21 @@ def test_nan_gives_a_row_of_nan_said_once_and_other_layers_are_unharmed(tmp_path
         assert row.sigma.tolist() == [0, 0, 0]
         assert row.noise_floor == 0
     assert sum("NaN or inf" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [16, 200])
+def test_the_empty_directions_of_a_low_rank_matrix_lie_below_its_noise_floor(tmp_path, dtype, size):
+    model = nn.Linear(size, size, bias=False, dtype=dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    generator = torch.Generator().manual_seed(0)
+    factors = [torch.randn(size, 3, generator=generator, dtype=torch.float64) for _ in range(2)]
+    scale = torch.tensor([1.0, 1e-2, 1e-4], dtype=torch.float64)
+    with SpectrumRecorder(optimizer, model, tmp_path, kinds=["gradient"]):
+        model.weight.grad = ((factors[0] * scale) @ factors[1].T).to(dtype)
+        optimizer.step()
+    row = _row(read_spectra(tmp_path), kind="gradient")
+    assert (row.sigma > row.noise_floor).sum() == 3
 
 
 def test_a_parameter_without_gradient_gives_its_weight_and_a_zero_update_only(tmp_path):
