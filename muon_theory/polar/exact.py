@@ -25,8 +25,7 @@ _BATCHED_UP_TO = 128
 
 
 def default_rank_tolerance(rows: int, columns: int, dtype: torch.dtype) -> float:
-    """Relative size up to which a singular value counts as zero: what storing the matrix in dtype may have made of
-    zero.
+    """Relative size up to which a singular value counts as zero in a matrix stored in dtype.
 
     `max(rows, columns) * eps(dtype)` for float32 and float64, as numpy's matrix_rank; `eps(dtype)` for bfloat16,
     float16 and shorter formats, where the former exceeds 1 for ordinary layers and would declare every direction zero.
@@ -75,8 +74,8 @@ def polar_factor(G: Tensor, *, rank_tolerance: float | None = None, method: Pola
     Source: elementary; Higham (2008), Functions of Matrices, theorem 8.1 (canonical polar decomposition).
 
     Accuracy: in float64 within 20 eps * max(sigma_1 / sigma_min, sqrt r) of the truth in the spectral norm, sigma_min
-        the smallest one kept, and orthogonal to 1e-13 * sqrt(r) in the Frobenius norm; in shorter formats that plus one
-        rounding. Checked in tests/polar/test_exact.py.
+        the smallest one kept, and orthogonal to 1e-13 * sqrt(r) in the Frobenius norm; in shorter formats within
+        4 eps(dtype) plus one rounding. Checked in tests/polar/test_exact.py.
 
     Cost: "gram" 2 r^2 n multiply-adds and an eigenproblem of about 9 r^3, r <= n the two sizes; "svd" 3 to 4 times
         that; both in float64.
@@ -143,8 +142,8 @@ def _tolerance(X: Tensor, rank_tolerance: float | None) -> float:
 
 
 def _gram_accuracy(dtype: torch.dtype) -> float:
-    """Error of the factor up to which the Gram route is used: a rounding of dtype, 64 of them in float64."""
-    return max(torch.finfo(dtype).eps, 64 * _EPSILON)
+    """Error of the factor up to which the Gram route is used: a few roundings of dtype."""
+    return 64 * _EPSILON if dtype == torch.float64 else 4 * torch.finfo(dtype).eps
 
 
 def _wide(Y: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from muon_theory.polar.exact import default_rank_tolerance, nuclear_norm_and_polar
@@ -112,15 +112,15 @@ def spectral_inexactness(sigma: ArrayLike, mapped: ArrayLike, *, rank_tolerance:
         >>> spectral_inexactness([2.0, 1.0, 0.0], [1.5, 0.5, 0.0])
         Inexactness(operator_error=0.5, alignment_deficit=-0.16..., overshoot=0.5)
     """
-    values, images = _array(sigma), _array(mapped)
+    values: NDArray[np.float64] = _array(sigma)
+    images: NDArray[np.float64] = _array(mapped)
     if values.shape != images.shape or values.ndim < 1 or values.shape[-1] < 1:
         raise ValueError(f"sigma has shape {values.shape} and mapped {images.shape}; they must agree and hold a value")
-    bad = values[np.logical_not(np.isfinite(values) & (values >= 0))]
-    if bad.size:
-        raise ValueError(f"sigma holds {bad[0]}; singular values are finite and >= 0")
+    if not bool(np.all(np.isfinite(values))) or bool(np.any(values < 0)):
+        raise ValueError(f"sigma holds {values.min()} to {values.max()}; singular values are finite and >= 0")
     if not 0 <= rank_tolerance < 1:
         raise ValueError(f"rank_tolerance is {rank_tolerance!r}; it is relative to sigma_1 and must lie in [0, 1)")
-    finite = np.isfinite(images).all(axis=-1)
+    finite = np.asarray(np.isfinite(images).all(axis=-1))
     images = np.where(finite[..., None], images, 0.0)
     largest = values.max(axis=-1, keepdims=True)
     relative = values / np.where(largest == 0, 1, largest)
@@ -152,7 +152,7 @@ def _largest_singular_value(X: Tensor) -> Tensor:
     return singular_values(X, method="gram")[..., 0]
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(values: Any) -> NDArray[np.float64]:
     """A float64 array of an array-like or a tensor."""
     return (
         values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64)
