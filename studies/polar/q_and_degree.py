@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from muon_theory.polar import COEFFICIENTS, matmuls_per_step, method_steps, scalar_map, spectral_inexactness
 from muon_theory.reporting.engine import serially
-from muon_theory.reporting.style import DOUBLE_COLUMN, apply_style, color_of, small_print
+from muon_theory.reporting.style import DOUBLE_COLUMN, color_of, small_print
 from muon_theory.spectra import log_uniform_spectrum
 
 TAYLOR = tuple(f"taylor_{degree}" for degree in (3, 5, 7, 9, 11))
@@ -29,9 +29,9 @@ OTHERS = tuple(name for name in COEFFICIENTS if name not in DEPLOYED)
 LOWER_ENDS = (1e-1, 1e-2, 1e-3, 1e-4)
 BUDGET = 15
 SCALE = (
-    "Exact scalar maps in float64, no data. Steps beyond the published rows as each source extends them; sets with the AOL"
-    " preconditioner (Boissin): σ after it.\nDeficit: log-uniform spectrum, 128 values, condition number 10³, normalised by"
-    " the Frobenius norm; negative where singular values above 1 prevail."
+    "Exact scalar maps in float64, no data. Steps beyond the published rows as each source extends them; sets with the"
+    " AOL preconditioner (Boissin): σ after it.\nDeficit: log-uniform spectrum, 128 values, condition number 10³,"
+    " normalised by the Frobenius norm; negative where singular values above 1 prevail."
 )
 
 
@@ -65,48 +65,47 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    with apply_style():
-        drawing, axes = plt.subplots(3, 3, figsize=(DOUBLE_COLUMN, 7.2))
-        groups = (
-            (TAYLOR, "a  Taylor steps"),
-            (DEPLOYED, "b  published sets, ≤ 15 products"),
-            (OTHERS, "c  further sets, ≤ 15 products"),
-        )
-        for axis, (methods, title) in zip(axes[0], groups, strict=True):
-            _against_sigma(axis, table[table["quantity"] == "error"], methods)
-            axis.set(xscale="log", yscale="log", ylim=(1e-4, 2), title=title, xlabel="singular value σ before")
-        axes[0, 0].plot([], [], color="black", label="5 steps")
-        axes[0, 0].plot([], [], color="black", linestyle=":", label="≤ 15 products")
-        axes[0, 0].legend(loc="lower left")
-        axes[0, 1].annotate("thin: at σ\nthick: worst above σ", (0.03, 0.05), xycoords="axes fraction", fontsize=7)
-        axes[1, 2].annotate("You: the cycle\nrestarts", (6.2, 0.86), (7, 0.7), fontsize=7)
-        axes[0, 0].set_ylabel("|s$_q$(σ) − 1|")
-        for row, (x, label) in enumerate((("steps", "steps q"), ("products", "matrix products")), start=1):
-            for column, (quantity, at, name) in enumerate((
-                ("worst error", 1e-1, "σ in [0.1, 1]"),
-                ("worst error", 1e-3, "σ in [0.001, 1]"),
-                ("alignment deficit", 1e-3, "log-uniform, κ = 10³"),
-            )):  # fmt: skip
-                axis = axes[row, column]
-                _curves(axis, table[(table["quantity"] == quantity) & (table["at"] == at)], x)
-                axis.set(title=f"{'defghi'[3 * row - 3 + column]}  {name}", xlabel=label)
-                if column < 2:
-                    axis.set(yscale="log", ylim=(1e-8, 2), ylabel="worst |s$_q$(σ) − 1|" if column == 0 else "")
-                else:
-                    axis.set(ylim=(-0.25, 1), ylabel="alignment deficit")
-        drawing.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
-        small_print(drawing, SCALE)
-        return drawing
+    drawing, axes = plt.subplots(3, 3, figsize=(DOUBLE_COLUMN, 7.2))
+    groups = (
+        (TAYLOR, "a  Taylor steps"),
+        (DEPLOYED, "b  published sets, ≤ 15 products"),
+        (OTHERS, "c  further sets, ≤ 15 products"),
+    )
+    for axis, (methods, title) in zip(axes[0], groups, strict=True):
+        _against_sigma(axis, table.query("quantity == 'error'"), methods)
+        axis.set(xscale="log", yscale="log", ylim=(1e-4, 2), title=title, xlabel="singular value σ before")
+    axes[0, 0].plot([], [], color="black", label="5 steps")
+    axes[0, 0].plot([], [], color="black", linestyle=":", label="≤ 15 products")
+    axes[0, 0].legend(loc="lower left")
+    axes[0, 1].annotate("thin: at σ\nthick: worst above σ", (0.03, 0.05), xycoords="axes fraction", fontsize=7)
+    axes[1, 2].annotate("You: the cycle\nrestarts", (6.2, 0.86), (7, 0.7), fontsize=7)
+    axes[0, 0].set_ylabel("|s$_q$(σ) − 1|")
+    for row, (x, label) in enumerate((("steps", "steps q"), ("products", "matrix products")), start=1):
+        for column, (quantity, at, name) in enumerate((
+            ("worst error", 1e-1, "σ in [0.1, 1]"),
+            ("worst error", 1e-3, "σ in [0.001, 1]"),
+            ("alignment deficit", 1e-3, "log-uniform, κ = 10³"),
+        )):  # fmt: skip
+            axis = axes[row, column]
+            _curves(axis, table.query(f"quantity == {quantity!r} and at == {at}"), x)
+            axis.set(title=f"{'defghi'[3 * row - 3 + column]}  {name}", xlabel=label)
+            if column < 2:
+                axis.set(yscale="log", ylim=(1e-8, 2), ylabel="worst |s$_q$(σ) − 1|" if column == 0 else "")
+            else:
+                axis.set(ylim=(-0.25, 1), ylabel="alignment deficit")
+    drawing.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    small_print(drawing, SCALE)
+    return drawing
 
 
 def _against_sigma(axis, errors: pd.DataFrame, methods: tuple[str, ...]) -> None:
     for method in methods:
-        runs = errors[errors["method"] == method].groupby("steps")
-        for q, run in runs:
+        runs = errors.query("method == @method")
+        for q, run in runs.groupby("steps"):
             if method in TAYLOR:
                 axis.plot(run["at"], run["value"], color=color_of(method), linestyle="-" if q == 5 else ":")
-            elif run["products"].iloc[0] <= BUDGET and q == max(runs.groups):
-                worst_above = run["value"][::-1].cummax()[::-1]
+            elif run["products"].iloc[0] <= BUDGET and q == runs["steps"].max():
+                worst_above = np.maximum.accumulate(run["value"].to_numpy()[::-1])[::-1]
                 axis.plot(run["at"], run["value"], color=color_of(method), linewidth=0.4, alpha=0.6)
                 axis.plot(run["at"], worst_above, color=color_of(method))
 
