@@ -263,7 +263,7 @@ class Claim:
         if self.tolerance or self.relative_tolerance:
             slack = self.tolerance + self.relative_tolerance * abs(predicted)
         lower, upper = _ends(measured)
-        if any(math.isnan(x) for x in (lower, upper, predicted)):
+        if any(isinstance(x, float) and math.isnan(x) for x in (lower, upper, predicted)):
             return "refuted"
         if self.relation == "==":
             if isinstance(measured, Estimate):

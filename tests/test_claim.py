@@ -53,6 +53,7 @@ def make(relation="==", **changes) -> Claim:
         ("<=", Estimate(0.9, 0.8, 1.1), 1, "undecided"),
         ("<=", float("-inf"), 1, "holds"),
         (">=", float("inf"), 1, "holds"),
+        ("<=", Fraction(10**400), 1, "refuted"),
     ],
 )
 def test_the_verdict_follows_the_relation(relation, measured, predicted, verdict):
