@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
@@ -19,8 +18,8 @@ class Hybrid(Optimizer):
     hooks registered on the hybrid run once a step, hooks registered on an inner optimizer still run with it.
 
     Args:
-        optimizers: at least one optimizer; their parameters must not overlap. From here on they are to be stepped
-            through the hybrid only.
+        optimizers: at least one optimizer; their parameters must not overlap. From here on step,
+            save and load them through the hybrid.
 
     Raises:
         ValueError: if there is no optimizer, or a parameter is in two of them.
@@ -53,17 +52,26 @@ class Hybrid(Optimizer):
         self.optimizers = []
         super().__init__([{"params": []}], {})
         self.optimizers = optimizers
-        state: defaultdict[Tensor, Any] = defaultdict(dict)
-        for optimizer in optimizers:
-            state.update(optimizer.state)
-        self.state = state
         self._share()
 
     def _share(self) -> None:
         """Let the inner optimizers and the hybrid see one state and the same groups."""
         self.param_groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for optimizer in self.optimizers:
-            optimizer.state = self.state
+            if optimizer.state is not self.state:  # new, or its load_state_dict was called
+                self.state.update(optimizer.state)
+                optimizer.state = self.state
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of all inner optimizers, in the layout of any torch optimizer.
+
+        Returns:
+            The dict that `load_state_dict` of a hybrid built alike takes.
+
+        Source: elementary.
+        """
+        self._share()
+        return super().state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"optimizers": self.optimizers}
@@ -141,6 +149,7 @@ class Hybrid(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._share()
         for optimizer in self.optimizers:
             optimizer.step()
         return loss

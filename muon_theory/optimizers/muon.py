@@ -18,6 +18,8 @@ from torch.optim.optimizer import Optimizer
 from muon_theory.optimizers.orthogonal_step import Orthogonalizer
 from muon_theory.optimizers.validation import check_gradient, check_group, listed_parameters, parameter_label
 
+_BATCH_ELEMENTS = 2**24
+
 AdjustLearningRate = Literal["original", "match_rms_adamw", "spectral"]
 
 
@@ -66,7 +68,7 @@ class Muon(Optimizer):
     The first nine arguments are torch.optim.Muon's and mean the same; a state_dict saved by it loads here. Differences:
     tensors of more than two dimensions are accepted (flattened to (out, -1), from which the shape factor is taken too);
     updates do not depend on the scale of the gradient; the iteration runs in `compute_dtype` (torch: always bfloat16)
-    and on all matrices of one shape at once; neither `p.grad` nor the buffer is modified by the orthogonalization.
+    and on matrices of one shape together; neither `p.grad` nor the buffer is modified by the orthogonalization.
 
     Args:
         params: parameters, named parameters or parameter groups; each tensor real floating point with ndim >= 2.
@@ -226,15 +228,23 @@ class Muon(Optimizer):
                 shape = (parameter.shape[0], parameter.numel() // parameter.shape[0])
                 alike[shape, parameter.grad.dtype, parameter.device].append(parameter)
         orthogonalizer = Orthogonalizer.of_group(group)
+        for (shape, _, device), parameters in alike.items():
+            count = _matrices_at_once(shape, device)
+            for start in range(0, len(parameters), count):
+                self._step_alike(parameters[start : start + count], shape, group, orthogonalizer)
+
+    def _step_alike(
+        self, parameters: list[Tensor], shape: tuple[int, int], group: dict[str, Any], orthogonalizer: Orthogonalizer
+    ) -> None:
+        """Step parameters that are matrices of one shape, in one batch."""
+        inputs = torch.stack([self._advance(parameter, group).reshape(shape) for parameter in parameters])
+        updates = orthogonalizer(inputs)
         lr = float(group["lr"])
-        for (shape, _, _), parameters in alike.items():
-            inputs = torch.stack([self._advance(parameter, group).reshape(shape) for parameter in parameters])
-            updates = orthogonalizer(inputs)
-            step_size = lr * shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
-            for parameter, lmo_input, update in zip(parameters, inputs, updates, strict=True):
-                self._lmo_inputs[parameter] = lmo_input
-                parameter.mul_(1 - lr * group["weight_decay"])
-                parameter.add_(update.reshape(parameter.shape), alpha=-step_size)
+        step_size = lr * shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
+        for parameter, lmo_input, update in zip(parameters, inputs, updates, strict=True):
+            self._lmo_inputs[parameter] = lmo_input
+            parameter.mul_(1 - lr * group["weight_decay"])
+            parameter.add_(update.reshape(parameter.shape), alpha=-step_size)
 
     def _advance(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """Advance the momentum buffer and return what is to be orthogonalised."""
@@ -247,3 +257,10 @@ class Muon(Optimizer):
         buffer = state["momentum_buffer"]
         buffer.lerp_(gradient, 1 - group["momentum"])
         return gradient.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
+
+
+def _matrices_at_once(shape: tuple[int, int], device: torch.device) -> int:
+    """How many matrices of a shape to orthogonalize in one batch: bounds memory, and a CPU batches small ones only."""
+    if device.type == "cpu" and min(shape) > 128:
+        return 1
+    return max(1, _BATCH_ELEMENTS // (shape[0] * shape[1]))

@@ -171,3 +171,20 @@ def test_what_is_no_set_of_disjoint_optimizers_is_rejected():
         Hybrid([nn.Linear(2, 2)])
     with pytest.raises(ValueError, match="two of the optimizers"):
         Hybrid([Muon([parameter]), torch.optim.SGD([parameter], lr=0.1)])
+
+
+def test_what_is_done_to_a_part_directly_is_seen_by_the_hybrid():
+    model = network()
+    muon = Muon([model[0].weight])
+    train(model, muon, 2)
+    saved = copy.deepcopy(muon.state_dict())
+    hybrid = Hybrid([muon, torch.optim.AdamW([model[0].bias])])
+    train(model, hybrid, 1)
+    muon.load_state_dict(saved)
+    muon.add_param_group({"params": [model[2].weight], "lr": 0.5})
+    stored = hybrid.state_dict()
+    assert [group["lr"] for group in stored["param_groups"]] == [1e-3, 0.5, 1e-3]
+    assert torch.equal(stored["state"][0]["momentum_buffer"], saved["state"][0]["momentum_buffer"])
+    train(model, hybrid, 1)
+    assert hybrid.lmo_input(model[2].weight) is not None
+    assert all(inner.state is hybrid.state for inner in hybrid.optimizers)

@@ -101,6 +101,39 @@ def test_parameters_of_one_shape_do_not_mix():
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("elements", [1, 100, 10_000])
+def test_the_size_of_a_batch_is_no_part_of_the_result(elements, monkeypatch):
+    monkeypatch.setattr("muon_theory.optimizers.muon._BATCH_ELEMENTS", elements)
+    pairs = [parameter_with_gradients((6, 5), 1, seed=seed) for seed in range(7)]
+    for parameter, gradients in pairs:
+        parameter.grad = gradients[0]
+    starts = [parameter.detach().clone() for parameter, _ in pairs]
+    Muon([parameter for parameter, _ in pairs], lr=1.0, weight_decay=0.0, exact=True).step()
+    for (parameter, gradients), start in zip(pairs, starts, strict=True):
+        expected = math.sqrt(6 / 5) * polar_factor(gradients[0])
+        torch.testing.assert_close(start - parameter.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_large_and_small_matrices_of_mixed_dtypes_step_together():
+    shapes = [
+        ((130, 140), torch.float32),
+        ((130, 140), torch.bfloat16),
+        ((3, 140), torch.float64),
+        ((140, 1), torch.float32),
+    ]
+    pairs = [parameter_with_gradients(shape, 1, dtype=dtype) for shape, dtype in shapes]
+    for parameter, gradients in pairs:
+        parameter.grad = gradients[0]
+    starts = [parameter.detach().double().clone() for parameter, _ in pairs]
+    Muon([parameter for parameter, _ in pairs], lr=1.0, weight_decay=0.0, exact=True).step()
+    for (parameter, _), start in zip(pairs, starts, strict=True):
+        rows, columns = parameter.shape
+        norm = math.sqrt(max(1, rows / columns) * min(rows, columns))
+        # adding to weights of size up to 4 rounds each entry to 4 u
+        rounding = 4 * torch.finfo(parameter.dtype).eps * math.sqrt(rows * columns)
+        assert torch.linalg.matrix_norm(start - parameter.detach().double()) == pytest.approx(norm, abs=rounding + 1e-5)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e-6, 1e10, 1e30])
 @pytest.mark.parametrize("options", [{}, {"exact": True}, {"match_frobenius": True, "ns_steps": 2}])
 def test_updates_do_not_depend_on_the_gradients_scale(scale, options):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from muon_theory.problems import first_convolution_net, load_images, mlp
+from muon_theory.recorder import at, every, read_spectra
 from muon_theory.training import evaluate, minibatches, schedule_factor, train
 
 TIMES = ["time_s", "optimizer_time_s"]
@@ -139,3 +140,32 @@ def test_evaluation_in_pieces_is_evaluation_at_once_and_keeps_the_mode(digits):
 def test_arguments_out_of_range_are_rejected(digits, change, name):
     with pytest.raises(ValueError):
         train(digits, **{"optimizer_name": name, "lr": 0.1, "steps": 2} | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("sgd", {"gradient", "momentum", "lmo_input", "update", "weight"}),
+        ("adamw", {"gradient", "momentum", "update", "weight"}),
+        ("muon", {"gradient", "momentum", "lmo_input", "update", "weight"}),
+    ],
+)
+def test_recording_takes_every_kind_and_does_not_change_the_run(digits, tmp_path, name, kinds):
+    plain = train(digits, name, lr=0.01, steps=4, hidden=(9, 8))
+    recorded = train(digits, name, lr=0.01, steps=4, hidden=(9, 8), record_to=tmp_path, schedule=at([1, 3]), run="one")
+    assert recorded.loss.equals(plain.loss)
+    table = read_spectra(tmp_path)
+    assert set(table.step) == {1, 3}
+    assert set(table.run) == {"one"}
+    assert set(table.layer) == {"layer1.weight", "layer2.weight", "head.weight"}
+    assert set(table[table.layer == "layer1.weight"].kind) == kinds
+    if name == "muon":  # the head is AdamW's
+        assert "lmo_input" not in set(table[table.layer == "head.weight"].kind)
+        updates = table[(table.layer == "layer2.weight") & (table.kind == "update")]
+        assert all(sigma[0] <= 0.01 * 1.21 for sigma in updates.sigma)
+
+
+def test_what_was_recorded_before_a_divergence_is_kept(digits, tmp_path):
+    table = train(digits, "sgd", lr=1e18, steps=20, hidden=(9, 8), record_to=tmp_path, schedule=every(1))
+    assert table.diverged.iloc[-1]
+    assert len(set(read_spectra(tmp_path).step)) == len(table) - 1
