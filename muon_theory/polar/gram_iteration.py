@@ -90,6 +90,27 @@ def multiply_add(C: Tensor, A: Tensor, B: Tensor, *, beta: float = 1.0, alpha: f
     return torch.baddbmm(*flat, beta=beta, alpha=alpha).reshape(C.shape)
 
 
+def gram_restart(dtype: torch.dtype) -> int:
+    """Steps between restarts of the Gram form that keep it as accurate as the dense form.
+
+    Without a restart the error of the followed R is never corrected. Float32 is unharmed for up to five steps; at ten
+    steps its singular values are off by 1e-2 at condition number 1e3, and a set that does not converge (`you_2024`)
+    blows up from 1e5 on. Half precision blows up within five steps from condition number 1e2 on.
+
+    Args:
+        dtype: dtype of the products.
+
+    Returns:
+        2 for float16 and bfloat16, 3 for float32 and float64.
+
+    Source: derived here, checked in tests/polar.
+
+    >>> gram_restart(torch.float32), gram_restart(torch.bfloat16)
+    (3, 2)
+    """
+    return 2 if dtype in {torch.float16, torch.bfloat16} else 3
+
+
 def gram_steps(X: Tensor, rows: tuple[Row, ...], *, restart_after: int | None = None) -> Tensor:
     """All steps of a schedule in the Gram form.
 
@@ -98,16 +119,15 @@ def gram_steps(X: Tensor, rows: tuple[Row, ...], *, restart_after: int | None = 
 
     Args:
         X: shape (*batch, n, m), n <= m for this to be the cheap side.
-        rows: coefficient rows, one a step; at least one.
-        restart_after: steps between restarts, or None for no restart. float32 and float64 need none; bfloat16 without
-            one explodes from condition number 1e2 on.
+        rows: coefficient rows, one a step.
+        restart_after: steps between restarts, an integer >= 1; None never restarts.
 
     Returns:
         Shape and dtype of X.
 
-    Source: gram-newton-schulz 2026 (the form); the need of a restart by dtype: measured, see tests/polar.
+    Source: gram-newton-schulz 2026 (the form).
 
-    Cost: quintic: 4 n^2 m + (8 q - 6) n^3 flops without a restart, 4 n^2 m - 4 n^3 more for each restart.
+    Cost: `gram_cost`.
 
     >>> gram_steps(torch.tensor([[0.5, 0.0]]), ((1.5, -0.5),))
     tensor([[0.6875, 0.0000]])
@@ -126,11 +146,8 @@ def gram_steps(X: Tensor, rows: tuple[Row, ...], *, restart_after: int | None = 
     return X if Q is None else Q @ X
 
 
-def gram_is_cheaper(n: int, m: int, rows: tuple[Row, ...]) -> bool:
-    """Whether the Gram form without restart needs fewer flops than the dense one.
-
-    Products of size n^2 m against products of size n^3: dense 2 q of the former and the inner products of each step of
-    the latter; Gram 2 of the former, and for each step its inner products, one for Q and two for R.
+def dense_cost(n: int, m: int, rows: tuple[Row, ...]) -> int:
+    """Multiplications of the dense form in units of n^2.
 
     Args:
         n: rows, the smaller side.
@@ -138,15 +155,43 @@ def gram_is_cheaper(n: int, m: int, rows: tuple[Row, ...]) -> bool:
         rows: coefficient rows, one a step.
 
     Returns:
-        True when the Gram form is cheaper.
+        2 m a step for X X^T and B X, and n for each product between.
 
-    Source: elementary (counting products); measured on one CPU thread: even at m = n, better by 40 % at m = 4 n.
+    Source: elementary (counting products).
 
-    >>> gram_is_cheaper(128, 512, ((3.4, -4.8, 2.0),) * 5), gram_is_cheaper(128, 128, ((3.4, -4.8, 2.0),) * 5)
-    (True, False)
+    >>> dense_cost(1, 1, ((3.4, -4.8, 2.0),) * 5)
+    15
     """
-    inner = sum(matmuls_per_step(2 * len(row) - 1) - 2 for row in rows)
-    steps = len(rows)
-    dense = 2 * steps * m + inner * n
-    gram = 2 * m + (inner + max(0, 3 * steps - 3)) * n
-    return gram < dense
+    return sum(2 * m + _inner(row) * n for row in rows)
+
+
+def gram_cost(n: int, m: int, rows: tuple[Row, ...], restart_after: int | None) -> int:
+    """Multiplications of the Gram form in units of n^2.
+
+    Args:
+        n: rows, the smaller side.
+        m: columns.
+        rows: coefficient rows, one a step.
+        restart_after: steps between restarts, or None.
+
+    Returns:
+        m each for the first R, the last Q X and twice for a restart; n for each product of n x n matrices.
+
+    Source: elementary (counting products).
+
+    >>> gram_cost(1, 4, ((3.4, -4.8, 2.0),) * 5, None), dense_cost(1, 4, ((3.4, -4.8, 2.0),) * 5)
+    (25, 45)
+    """
+    cost, fresh = 2 * m, True
+    for t, row in enumerate(rows):
+        cost += (_inner(row) + (0 if fresh else 1)) * n
+        if t == len(rows) - 1:
+            break
+        fresh = restart_after is not None and (t + 1) % restart_after == 0
+        cost += 2 * m if fresh else 2 * n
+    return cost
+
+
+def _inner(row: Row) -> int:
+    """Products of n x n matrices that form p(A) from A."""
+    return matmuls_per_step(2 * len(row) - 1) - 2
