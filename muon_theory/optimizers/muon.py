@@ -179,8 +179,8 @@ class Muon(Optimizer):
             parameter: a parameter of this optimizer.
 
         Returns:
-            X of shape (out, -1), in the gradient's dtype and not to be modified, or None before the parameter's first
-            step (and right after a state was loaded: X is no part of the state).
+            X of shape (out, -1), in the gradient's dtype and not to be modified, or None if the last step had no
+            gradient for it (and right after a state was loaded: X is no part of the state).
 
         Source: elementary.
         """
@@ -216,6 +216,7 @@ class Muon(Optimizer):
                     check_gradient(
                         parameter, self._check_finite, lambda g=group_index, i=index: parameter_label(self, g, i)
                     )
+        self._lmo_inputs = {}
         for group in self.param_groups:
             self._step_group(group)
         return loss

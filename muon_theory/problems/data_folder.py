@@ -61,7 +61,9 @@ def fetch_mnist(
     mirrors: Iterable[str] = MNIST_MIRRORS,
     files: Mapping[str, str] = MNIST_FILES,
 ) -> list[Path]:
-    """Download MNIST's four files into the data folder, each checked by its SHA-256; files already there are kept.
+    """Download MNIST's four files into the data folder, each checked by its SHA-256.
+
+    What is there with the right checksum is kept, what is there with a wrong one is replaced.
 
     Args:
         folder: data folder, resolved by `data_folder`.

@@ -258,6 +258,15 @@ def test_parameters_without_gradient_are_left_alone():
     assert torch.equal(idle.detach(), torch.ones(4, 3))
 
 
+def test_lmo_input_is_forgotten_by_a_step_without_gradient():
+    parameter, gradients = parameter_with_gradients((4, 3), 1)
+    optimizer = Muon([parameter])
+    run(optimizer, parameter, gradients)
+    parameter.grad = None
+    optimizer.step()
+    assert optimizer.lmo_input(parameter) is None
+
+
 def test_maximize_mirrors_the_step():
     parameter, gradients = parameter_with_gradients((4, 3), 2)
     other = nn.Parameter(parameter.detach().clone())

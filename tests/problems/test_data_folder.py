@@ -19,7 +19,7 @@ def mirror(tmp_path):
     served = tmp_path / "served"
     served.mkdir()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(served)))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield served, f"http://127.0.0.1:{server.server_address[1]}/"
     server.shutdown()
@@ -52,6 +52,16 @@ def test_a_download_is_checked_and_done_once(mirror, tmp_path):
     assert path.read_bytes() == b"content"
     (served / "one.gz").unlink()
     assert fetch_mnist(tmp_path / "data", mirrors=[address], files=files) == [path]
+
+
+def test_a_damaged_file_is_downloaded_anew(mirror, tmp_path):
+    served, address = mirror
+    (served / "one.gz").write_bytes(b"content")
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "one.gz").write_bytes(b"cont")
+    files = {"one.gz": hashlib.sha256(b"content").hexdigest()}
+    (path,) = fetch_mnist(tmp_path, mirrors=[address], files=files)
+    assert path.read_bytes() == b"content"
 
 
 def test_the_second_mirror_serves_what_the_first_spoils(mirror, tmp_path):
