@@ -28,9 +28,10 @@ def noise_floor(dtype: torch.dtype | str, shape: tuple[int, ...], frobenius_norm
     Source: derived here, checked in tests/spectra/test_noise_floor.py: error variances u^2/3 a_ij^2 and the Gaussian
         norm estimate sqrt m + sqrt n (Davidson and Szarek 2001, theorem II.13).
 
-    Accuracy: an estimate of scale, not a bound. For entries of varying size it exceeds the norm of the rounding error
-        by 1.2 to 1.5, since within a binade the relative error shrinks from u to u/2. Rounding errors that line up
-        (repeated entries) can exceed it, up to u ||A||_F; entries that underflow are not covered.
+    Accuracy: an estimate of scale, not a bound. The spectral norm of the rounding error is 0.7 floors for flat spectra
+        (within a binade the relative error shrinks from u to u/2), 0.8 to 0.9 for log-uniform ones, 1.3 to 2.1 for rank
+        one, where rows differ in size. Errors that line up (repeated entries) can reach u ||A||_F; entries that
+        underflow are not covered.
 
     Cost: none.
 
