@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
@@ -113,6 +114,7 @@ class SpectrumRecorder:
         self._store: SpectrumStore | None = None
         self._hooks: list[RemovableHandle] = []
         self._frame: FrameType | None = None
+        self._inner_steps = 0
         self._due = False
         self._errors = 0
         self._said_not_finite = False
@@ -137,6 +139,7 @@ class SpectrumRecorder:
         shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
         self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part)
         self._errors = 0
+        self._undisturbed = torch.compiler.disable(self._guarded)  # where the step itself is compiled
         self._hooks = [
             self._optimizer.register_step_pre_hook(self._before_step),
             self._optimizer.register_step_post_hook(self._after_step),
@@ -160,18 +163,20 @@ class SpectrumRecorder:
     def _before_step(self, _optimizer: Optimizer, _args: object, _kwargs: object) -> None:
         caller = sys._getframe(1)
         if self._frame is not None and _encloses(self._frame, caller):
-            return  # a step within the step: a subclass that calls its parent's hooked step
-        self._frame, self._due = caller, False
-        self._guarded(self._prepare)
+            self._inner_steps += 1  # a subclass that calls its parent's step, which torch has hooked as well
+            return
+        self._frame, self._inner_steps, self._due = caller, 0, False
+        self._undisturbed(self._prepare)
 
     def _after_step(self, _optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-        if sys._getframe(1) is not self._frame:
+        if self._inner_steps:
+            self._inner_steps -= 1
             return
         step, due = self._step, self._due
         self._frame, self._due = None, False
         self._step += 1
         if due:
-            self._guarded(lambda: self._record(step))
+            self._undisturbed(partial(self._record, step))
 
     def _prepare(self) -> None:
         if self._schedule(self._step):

@@ -139,7 +139,8 @@ class MatrixSource:
         groups = self._optimizer.param_groups
         held = [(p, group) for group in groups for p in group["params"] if _may_be_matrix(p)]
         if any(parameter not in self._names for parameter, _ in held):  # at first, and after the model grew
-            self._names = {parameter: name for name, parameter in self._model.named_parameters()}
+            named = self._model.named_parameters()
+            self._names = {parameter: name.replace("_orig_mod.", "") for name, parameter in named}  # of torch.compile
         return [Layer(self._names.get(parameter, ""), parameter, group) for parameter, group in held]
 
     def _take(self, kind: str, layer: Layer) -> Tensor | None:

@@ -73,7 +73,7 @@ def recording_process():
 
 
 def _check(folder: Path, completed: int, matrices: bool, surplus: int | None = 1) -> None:
-    """Every event up to `completed` is there once, with the right spectra, and at most `surplus` that were under way."""
+    """Every event up to `completed` is there once and right, and at most `surplus` that were under way."""
     script = _script()
     table = read_spectra(folder)
     assert not table.duplicated(["run", "step", "layer", "kind"]).any()

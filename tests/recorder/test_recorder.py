@@ -403,3 +403,37 @@ def test_matrices_are_stored_as_they_were_with_their_row(tmp_path):
         assert read.keys() == seen.keys()
         assert all(read[key].dtype == seen[key].dtype and torch.equal(read[key], seen[key]) for key in seen)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet"] * 3 + [".safetensors"] * 3
+
+
+def test_layers_of_a_compiled_model_keep_their_names(tmp_path):
+    class Compiled(nn.Module):  # as torch.compile wraps a module
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self._orig_mod = module
+
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with SpectrumRecorder(optimizer, Compiled(model), tmp_path, kinds=["weight"]):
+        _step(model, optimizer)
+    assert read_spectra(tmp_path)["layer"].tolist() == ["0.weight", "2.weight"]
+
+
+def test_muon_with_adamw_is_recorded_layer_by_layer(tmp_path):
+    from muon_theory.optimizers import muon_with_adamw
+
+    model = _model()
+    model.append(nn.Linear(3, 2))
+    optimizer = muon_with_adamw(model, lr=0.02, adamw_lr=1e-3)
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1)) as recorder:
+        for seed in range(3):
+            _step(model, optimizer, seed)
+        assert recorder.step == 3
+    table = read_spectra(tmp_path)
+    kinds = table[table["step"] == 2].groupby("layer")["kind"].agg(set)
+    stepped_by_muon = {name for name, found in kinds.items() if "lmo_input" in found}
+    assert stepped_by_muon
+    assert all(found >= set(KINDS) - {"lmo_input"} for found in kinds)
+    for name in stepped_by_muon:
+        parameter = dict(model.named_parameters())[name]
+        taken = optimizer.lmo_input(parameter)
+        np.testing.assert_allclose(_row(table, step=2, layer=name, kind="lmo_input").sigma, _sigma(taken), rtol=1e-5)
