@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from muon_theory.polar.coefficients import taylor_coefficients
 from muon_theory.rooms.newton_schulz_convergence.taylor import iterated, singular_value_map, taylor_weight
 
 Values: TypeAlias = "float | NDArray[np.float64]"
@@ -55,6 +54,8 @@ def horner_step(X: Any, k: int) -> Any:
     >>> horner_step(np.array([[0.5]]), 1)
     array([[0.6875]])
     """
+    from muon_theory.polar import taylor_coefficients  # imports torch, which the other formulas here do without
+
     gram = X @ X.T
     powers = [float(c) for c in taylor_coefficients(2 * k + 1)]
     # The polynomial is kept as matrix + scalar * identity: the scalar part needs no product.
@@ -76,11 +77,14 @@ def chained_flops(rows: int, columns: int, k: int, q: int) -> int:
     Returns:
         Flops of the matrix products (a multiplication and an addition are two).
 
+    A ValueError names sizes, an order or a number of steps out of range.
+
     Source: Kim and Oh 2026, arXiv 2601.19156, Appendix E.
 
     >>> chained_flops(4, 16, 2, 1)
     1536
     """
+    _require_sizes(rows, columns, k, q)
     return 2 * q * (k + 1) * rows**2 * columns
 
 
@@ -96,11 +100,14 @@ def horner_flops(rows: int, columns: int, k: int, q: int) -> int:
     Returns:
         Flops of the matrix products.
 
+    A ValueError names sizes, an order or a number of steps out of range.
+
     Source: derived here, checked by claim KO-COST.
 
     >>> horner_flops(4, 16, 2, 1)
     1152
     """
+    _require_sizes(rows, columns, k, q)
     return q * (4 * rows**2 * columns + 2 * (k - 1) * rows**3)
 
 
@@ -114,11 +121,17 @@ def schatten_exponent(smallest: Values, image: Values) -> Values:
     Returns:
         p in [1, 2]: 2 without a step, towards 1 (the nuclear norm) with many.
 
+    Raises:
+        ValueError: a smallest value outside (0, 1), or an image outside (0, 1].
+
     Source: FedMuon, ICLR 2026, as relayed (k = 1, image 1 - (1 - kap)^(1.5^q)); other k derived here, claim FED-02.
 
     >>> float(schatten_exponent(0.1, 0.1))
     2.0
     """
+    kap, value = np.asarray(smallest), np.asarray(image)
+    if not (np.all((kap > 0) & (kap < 1)) and np.all((value > 0) & (value <= 1))):
+        raise ValueError(f"smallest = {smallest!r}, image = {image!r}: give numbers in (0, 1) and in (0, 1]")
     return 1 + np.log(image) / np.log(smallest)
 
 
@@ -135,12 +148,17 @@ def gaussian_alignment(size: int, k: int, q: int) -> float:
     Returns:
         1 - alignment deficit in (0, 1].
 
+    Raises:
+        ValueError: a size below 1.
+
     Source: derived here (Marchenko and Pastur 1967 for the law), checked by claim KO-GAP-B.
     Accuracy: quadrature 1e-9; the law itself is right to about 1/n.
 
     >>> round(gaussian_alignment(1024, 2, 5), 3)
     0.674
     """
+    if size < 1:
+        raise ValueError(f"size = {size!r}: give an integer >= 1")
     # x = 2 sin(angle) removes the square root's singularity; the weight becomes sin cos^2.
     nodes, weights = np.polynomial.legendre.leggauss(400)
     angle = (nodes + 1) * math.pi / 4
@@ -187,11 +205,16 @@ def gradient_norm_bound(smoothness: Values, gap: Values) -> Values:
     Returns:
         sqrt(2 L gap), unit loss / weight.
 
+    Raises:
+        ValueError: a smoothness or a gap that is negative or NaN.
+
     Source: derived here (descent lemma along the polar factor), checked by claim KO-G0; the paper uses sqrt(2 r L gap).
 
     >>> gradient_norm_bound(2.0, 1.0)
     2.0
     """
+    if not (np.all(np.asarray(smoothness) >= 0) and np.all(np.asarray(gap) >= 0)):
+        raise ValueError(f"smoothness = {smoothness!r}, gap = {gap!r}: give numbers >= 0")
     return (2 * smoothness * gap) ** 0.5
 
 
@@ -215,3 +238,11 @@ def heavy_ball_contraction(
     """
     spread = momentum**2 + (1 - momentum) ** 2 if factor is None else factor
     return 4 * scaled_step_squared * spread / (1 - momentum) ** 4
+
+
+def _require_sizes(rows: int, columns: int, k: int, q: int) -> None:
+    """Raise unless 1 <= rows <= columns, k >= 1 and q >= 0."""
+    if not (1 <= rows <= columns and k >= 1 and q >= 0):
+        raise ValueError(
+            f"rows, columns, k, q = {rows}, {columns}, {k}, {q}: need 1 <= rows <= columns, k >= 1, q >= 0"
+        )

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from muon_theory.polar import scalar_map
-
 Array = NDArray[np.float64]
 
 
@@ -162,6 +160,8 @@ def spectral_oracle(method: str, oracle_steps: int = 0) -> Callable[[Array], Arr
     """
     if method == "exact":
         return _indicator
+    from muon_theory.polar import scalar_map  # imports torch, which the exact oracle does without
+
     return scalar_map(method, oracle_steps)
 
 

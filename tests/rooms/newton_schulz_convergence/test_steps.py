@@ -86,6 +86,19 @@ def test_the_gradient_norm_bound_is_the_best_step_of_the_descent_lemma():
     assert least == pytest.approx(0.0, abs=1e-8)
 
 
+def test_impossible_sizes_and_ranges_are_refused():
+    with pytest.raises(ValueError, match="columns"):
+        chained_flops(5, 4, 2, 1)
+    with pytest.raises(ValueError, match="q >= 0"):
+        horner_flops(4, 4, 2, -1)
+    with pytest.raises(ValueError, match="smallest"):
+        schatten_exponent(1.0, 1.0)
+    with pytest.raises(ValueError, match="size"):
+        gaussian_alignment(0, 2, 1)
+    with pytest.raises(ValueError, match="gap"):
+        gradient_norm_bound(1.0, -1.0)
+
+
 def test_the_contraction_needs_a_step_below_the_appendix_one():
     b = Fraction(9, 10)
     spread = b**2 + (1 - b) ** 2

@@ -132,8 +132,14 @@ def _tracking_attained(drift: float | None = None) -> Finding:
 
 
 def _average_ratio(curvature: float = 1.0) -> Finding:
-    """The largest averaged nuc(g) over its bound, without and with noise, by problem and oracle (eps_q < 1 only)."""
-    measured = []
+    """The largest averaged nuc(g) over its bound: x^2/2 from 1; each problem and oracle, without and with noise."""
+    # On x^2/2 the step x_0/20 reaches the minimum, so the bound is attained; runs with eps_q >= 1 are left out.
+    unit = Setting(1.0, 0.5, STEPS, 1, 0.0, 1)
+    scalar = momentum_run(
+        scalar_problem(), spectral_oracle("exact"), steps=STEPS, step_size=0.05, start=np.ones((1, 1))
+    )
+    terms = average_bound(unit, step_size=0.05, gradient_weight=1.0)
+    measured: list[float | Estimate] = [float(scalar.average[0, 0] / (terms.total + (curvature - 1) * terms.curvature))]
     for shape in SHAPES:
         for oracle in ORACLES:
             for run, setting in (_family(shape, oracle, noisy) for noisy in (False, True)):
@@ -222,6 +228,8 @@ def claims() -> list[Claim]:
             mutations=(Mutation(".49 L eta for L eta/2: b = 0, no noise, exact polar factor", {"curvature": 0.98}),),
             expected="holds",
             attribution="printed",
+            tolerance=1e-12,
+            tolerance_reason=f"{ROUNDING}; the scalar run attains the bound",
             tier="medium",
         ),
     ]
