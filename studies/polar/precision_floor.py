@@ -2,7 +2,7 @@
 
 Claim: the singular values of the result reach the rounding of the dtype, its singular vectors do not. In bfloat16 wrong
 DIRECTIONS, not the polynomial, are the larger error beyond a condition number of about 2e4 with q = 5 steps and at
-every condition number with q = 10; at least half of it is the rounding of the input. It costs no alignment.
+every one with q = 10; from 1e3 on more than half of it is the rounding of G alone. It costs next to no alignment.
 
 Source: measured here. Polynomials: Amsel et al. 2025 (arXiv 2505.16932) with a Taylor tail; exact routes: float64
 eigendecomposition of the Gram matrix, QDWH (Nakatsukasa, Bai and Gygi 2010). X = approximate factor of G = U S V^T.
