@@ -42,7 +42,9 @@ def _schatten_floor(
         ratios = []
         for q in range(8):
             power = float(2 * k + 1 if degree else slope_at_zero(k)) ** q
-            floor = iterated(singular_value_map, k, smallest, q) if exact else -np.expm1(power * np.log1p(-smallest))
+            floor = -np.expm1(power * np.log1p(-smallest))
+            if exact:
+                floor = np.minimum(iterated(singular_value_map, k, smallest, q), 1.0)  # rounding may pass 1
             p = (np.asarray(schatten_exponent(smallest, floor)) - lowered)[:, None]
             norm = np.sum(np.where(x > 0, x, 0.0) ** p, axis=1) ** (1 / p[:, 0])
             ratios.append(np.min(np.sum(x * iterated(singular_value_map, k, x, q), axis=1) / norm))
