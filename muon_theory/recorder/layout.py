@@ -169,4 +169,4 @@ def last_step(path: Path) -> int | None:
         return max((step for batch in read_spectra_file(path)[1] for step in batch["step"].to_pylist()), default=None)
     metadata = pq.read_metadata(path)
     groups = (metadata.row_group(i).column(SCHEMA.get_field_index("step")) for i in range(metadata.num_row_groups))
-    return max((group.statistics.max for group in groups), default=None)
+    return max((group.statistics.max for group in groups if group.statistics is not None), default=None)

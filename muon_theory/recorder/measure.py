@@ -79,7 +79,7 @@ def _spectra(matrices: list[Tensor]) -> list[np.ndarray]:
     """Singular values of matrices of one shape, dtype and device; NaN for those that are not finite."""
     with _no_autocast(matrices[0].device.type):
         stack = torch.stack(matrices) if len(matrices) > 1 else matrices[0][None]
-        finite = stack.isfinite().flatten(1).all(dim=1)
+        finite = torch.linalg.vector_norm(stack, math.inf, dim=(1, 2)).isfinite()
         found = np.full((len(matrices), min(matrices[0].shape)), math.nan)
         if bool(finite.any()):
             whole = stack if bool(finite.all()) else stack[finite]
@@ -105,7 +105,8 @@ def _row(each: RecordedMatrix, sigma: np.ndarray) -> Spectrum:
         scale = largest or 1.0
         norm = float(np.linalg.norm(sigma / scale))
     else:
-        scale, norm = 1.0, float(torch.linalg.vector_norm(each.rounded, dtype=torch.float64))
+        rounded = each.rounded.cpu() if each.rounded.device.type == "mps" else each.rounded  # MPS has no float64
+        scale, norm = 1.0, float(torch.linalg.vector_norm(rounded, dtype=torch.float64))
     floor = math.nan
     if math.isfinite(norm):
         floor = max(scale * noise_floor(dtype, shape, norm), _resolution(dtype)[1] * largest)

@@ -65,8 +65,9 @@ class SpectrumRecorder:
 
     Source: torch.optim.Optimizer.register_step_post_hook.
 
-    Cost: about a quarter to a third of a Newton-Schulz step of five iterations for each spectrum of a large matrix, and
-        one copy of the weights at scheduled steps for the update.
+    Cost: measured on one CPU core with Muon: recording all five kinds costs about as much as the step it belongs to for
+        a convolution net of 1.4 million parameters (batch 32) and twice as much for a 784-256-128-10 perceptron (batch
+        64), so 1 to 3 % of a run of 10,000 steps with the default schedule; one copy of the weights while it lasts.
 
     >>> import tempfile
     >>> from muon_theory.recorder import read_spectra
@@ -195,7 +196,8 @@ class SpectrumRecorder:
         try:
             with torch.no_grad():
                 spectra = measure(keep(each) for each in self._source.after_step(step))
-            self._store.append(spectra, kept)
+            if spectra:
+                self._store.append(spectra, kept)
         finally:
             self._source.forget()
         if not self._said_not_finite:

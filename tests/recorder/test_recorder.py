@@ -437,3 +437,29 @@ def test_muon_with_adamw_is_recorded_layer_by_layer(tmp_path):
         parameter = dict(model.named_parameters())[name]
         taken = optimizer.lmo_input(parameter)
         np.testing.assert_allclose(_row(table, step=2, layer=name, kind="lmo_input").sigma, _sigma(taken), rtol=1e-5)
+
+
+def test_an_event_without_any_matrix_leaves_no_row_and_no_file(tmp_path):
+    model = _model()
+    optimizer = torch.optim.AdamW(model.parameters())
+    with SpectrumRecorder(optimizer, model, tmp_path, kinds=["lmo_input"]):
+        _step(model, optimizer)
+    assert len(read_spectra(tmp_path)) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_spectra_on_a_gpu_are_those_of_the_unscaled_gradient(tmp_path):
+    model = _model().cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    scaler = torch.amp.GradScaler("cuda", init_scale=1024.0)
+    with SpectrumRecorder(optimizer, model, tmp_path):
+        scaler.scale(model(torch.randn(8, 5, device="cuda")).square().mean()).backward()
+        scaled = model[0].weight.grad.clone()
+        scaler.step(optimizer)
+    table = read_spectra(tmp_path)
+    gradient = _row(table, layer="0.weight", kind="gradient").sigma
+    np.testing.assert_allclose(gradient, _sigma(scaled.cpu() / 1024), rtol=1e-5)
+    weight = _row(table, layer="0.weight", kind="weight").sigma
+    np.testing.assert_allclose(weight, _sigma(model[0].weight.cpu()), rtol=1e-5)
