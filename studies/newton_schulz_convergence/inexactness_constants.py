@@ -1,7 +1,7 @@
 """Question: how far is the worst-case constant of Kim and Oh from the constant that Newton-Schulz really costs?
 
 Claim: chi_q = 1/(1 - eps_q) follows the smallest singular value and is vacuous (1e2 to 1e5 at n = 1024, q = 5) unless
-its bulk is flat, while 1/(1 - alignment deficit), which suffices in the descent lemma, is below 1.7 there for every
+the bulk is flat, while 1/(1 - alignment deficit), which suffices in the descent lemma, is below 1.7 there for every
 family from degree 5 on; the universal bound, which assumes nothing about singular values, is below 5.
 
 Source: Kim and Oh 2026 (arXiv 2601.19156), Theorems 1 and 2; the alignment deficit in place of eps_q and the universal
