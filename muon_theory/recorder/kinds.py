@@ -83,7 +83,7 @@ def lmo_input(
     Source: torch.optim.Muon and torch.optim.SGD (whose documentation writes Muon's buffer as mu b + g; the code, and so
         this function, uses the average mu b + (1 - mu) g). Checked in tests/recorder/test_kinds.py.
     """
-    rule = _rule(_stepping(optimizer, parameter))
+    rule = _rule(stepping_optimizer(optimizer, parameter))
     if rule is None or parameter.grad is None:
         return None
     return rule(parameter, group, weight_before)
@@ -119,16 +119,26 @@ def needs_weight_before(optimizer: Optimizer, parameter: Tensor, group: Mapping[
 
     Source: elementary.
     """
-    if not _steps_like(_stepping(optimizer, parameter), torch.optim.SGD):
+    if not _steps_like(stepping_optimizer(optimizer, parameter), torch.optim.SGD):
         return False
     return group["weight_decay"] != 0 and (group["momentum"] == 0 or group["nesterov"])
 
 
-def _stepping(optimizer: Optimizer, parameter: Tensor) -> Optimizer:
-    """Among the inner optimizers of a hybrid, the one that steps the parameter."""
+def stepping_optimizer(optimizer: Optimizer, parameter: Tensor) -> Optimizer:
+    """Among the inner optimizers of a hybrid, the one that steps a parameter.
+
+    Args:
+        optimizer: any optimizer; a list `optimizers` of others makes it a hybrid.
+        parameter: one of its parameters.
+
+    Returns:
+        the inner optimizer, or the optimizer itself where it is no hybrid.
+
+    Source: elementary.
+    """
     for inner in getattr(optimizer, "optimizers", ()):
         if isinstance(inner, Optimizer) and any(parameter is p for g in inner.param_groups for p in g["params"]):
-            return _stepping(inner, parameter)
+            return stepping_optimizer(inner, parameter)
     return optimizer
 
 

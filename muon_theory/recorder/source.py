@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from muon_theory.recorder.kinds import KINDS, as_matrix, lmo_input, momentum, needs_weight_before
+from muon_theory.recorder.kinds import KINDS, as_matrix, lmo_input, momentum, needs_weight_before, stepping_optimizer
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix
 
@@ -160,7 +160,7 @@ class MatrixSource:
             tensor = lmo_input(self._optimizer, parameter, group, before)
             missing = "no rule is known for the LMO input of %s in %s: the kind is not recorded"
         if tensor is None:
-            self._say_once(kind, missing, type(self._optimizer).__name__, name)
+            self._say_once(kind, missing, type(stepping_optimizer(self._optimizer, parameter)).__name__, name)
         return tensor
 
     def _say_once(self, topic: str, text: str, *values: object) -> None:
