@@ -44,6 +44,11 @@ format: .venv/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The committed test set of recorded spectra, rebuilt; needs MNIST in the data folder (muon-theory fetch mnist).
+recorded-set: .venv/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -c "from muon_theory.training.recorded_set import build_recorded_set; \
+	  build_recorded_set('muon_theory/spectra/recorded_spectra.parquet')"
+
 benchmarks: .venv/.installed
 	$(BIN)/python benchmarks/polar.py
 	$(BIN)/python benchmarks/recorder.py

@@ -38,7 +38,8 @@ COLORS: Mapping[str, str] = MappingProxyType({
     "exact": OKABE_ITO["black"], "jordan_2024": OKABE_ITO["blue"], "you_2024": OKABE_ITO["sky"],
     "amsel_2025": OKABE_ITO["vermillion"], "amsel_2025_nanogpt": OKABE_ITO["orange"],
     "grishina_2025": OKABE_ITO["green"], "boissin_2025": OKABE_ITO["purple"],
-    "boissin_2025_snapshot": "#882255", "deepseek_v4": OKABE_ITO["yellow"], "cubic5": OKABE_ITO["grey"],
+    "boissin_2025_snapshot": "#882255", "deepseek_2026": OKABE_ITO["yellow"], "cubic5_2026": OKABE_ITO["grey"],
+    "amsel_2025_gram": "#7A3B00",
     # Taylor steps, light to dark with the degree
     "taylor_3": "#A6DBC9", "taylor_5": "#5FBF9F", "taylor_7": "#009E73", "taylor_9": "#00704F", "taylor_11": "#00432F",
 })  # fmt: skip
