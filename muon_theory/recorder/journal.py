@@ -56,11 +56,16 @@ class Journal:
 
         Args:
             payload: the record's bytes.
+
+        Source: elementary.
         """
         self._write(_record(payload))
 
     def close(self) -> None:
-        """Close the file; nothing is buffered here, so nothing is written."""
+        """Close the file; nothing is buffered here, so nothing is written.
+
+        Source: elementary.
+        """
         os.close(self._file)
 
     def _write(self, data: bytes) -> None:

@@ -32,12 +32,18 @@ class MatrixKey(NamedTuple):
     kind: str
 
     def text(self) -> str:
-        """The key inside a safetensors file: `step/kind/layer`."""
+        """The key inside a safetensors file: `step/kind/layer`.
+
+        Source: elementary.
+        """
         return f"{self.step}/{self.kind}/{self.layer}"
 
     @classmethod
     def parse(cls, text: str) -> MatrixKey:
-        """The key of a text written by `text`."""
+        """The key of a text written by `text`.
+
+        Source: elementary.
+        """
         step, kind, layer = text.split("/", 2)
         return cls(int(step), layer, kind)
 

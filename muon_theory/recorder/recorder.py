@@ -122,11 +122,23 @@ class SpectrumRecorder:
 
     @property
     def step(self) -> int:
-        """Number of the next step; may be moved forward, where the training loop counts steps that it skipped."""
+        """Number of the next step.
+
+        Source: elementary.
+        """
         return self._step
 
-    @step.setter
-    def step(self, step: int) -> None:
+    def advance_to(self, step: int) -> None:
+        """Follow a training loop that counts steps which the optimizer did not take.
+
+        Args:
+            step: number of the next step, at least the present one.
+
+        Raises:
+            ValueError: the step lies behind; going back is a new session.
+
+        Source: elementary.
+        """
         if checked_count("step", step, 0) < self._step:
             raise ValueError(f"step is {step}, before {self._step}: to go back, enter a new recorder with first_step")
         self._step = step

@@ -100,7 +100,10 @@ class MatrixSource:
         return [layer for layer in found if self._chosen is None or layer.name in self._chosen]
 
     def before_step(self) -> None:
-        """Keep what the step is going to overwrite: the weights, where a kind needs them."""
+        """Keep what the step is going to overwrite: the weights, where a kind needs them.
+
+        Source: elementary.
+        """
         self._before = {}
         for name, parameter, group in self.layers():
             wanted = "lmo_input" in self.kinds and needs_weight_before(self._optimizer, parameter, group)
@@ -113,7 +116,10 @@ class MatrixSource:
                 self._before[parameter] = parameter.detach().clone()
 
     def forget(self) -> None:
-        """Release what `before_step` kept."""
+        """Release what `before_step` kept.
+
+        Source: elementary.
+        """
         self._before = {}
 
     def after_step(self, step: int) -> Iterator[RecordedMatrix]:

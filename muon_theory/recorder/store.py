@@ -79,6 +79,8 @@ class SpectrumStore:
 
         Raises:
             RuntimeError: the process is a fork of the one that owns the session.
+
+        Source: elementary.
         """
         if os.getpid() != self._process:
             raise RuntimeError("this process is a fork of the one that records: enter a recorder of its own")
@@ -92,7 +94,10 @@ class SpectrumStore:
             self._compact()
 
     def close(self) -> None:
-        """Compact what the journals hold and close the session; a session without events leaves no file."""
+        """Compact what the journals hold and close the session; a session without events leaves no file.
+
+        Source: elementary.
+        """
         if os.getpid() == self._process:
             self._compact()
         for journal in (self._spectra, self._matrices):

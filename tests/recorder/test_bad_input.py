@@ -132,10 +132,10 @@ def test_the_step_may_be_moved_forward_only(tmp_path):
     model, optimizer = _parts()
     with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), kinds=["weight"]) as recorder:
         optimizer.step()
-        recorder.step = 10
+        recorder.advance_to(10)
         optimizer.step()
         with pytest.raises(ValueError, match="enter a new recorder with first_step"):
-            recorder.step = 3
+            recorder.advance_to(3)
     assert read_spectra(tmp_path)["step"].tolist() == [0, 10]
 
 
