@@ -37,10 +37,9 @@ def default_rank_tolerance(rows: int, columns: int, dtype: torch.dtype) -> float
         dtype: real floating-point dtype of the matrix.
 
     Returns:
-        The tolerance, relative to sigma_1; less than 1.
+        The tolerance, relative to sigma_1; at most 0.5.
 
-    Source: Golub and Van Loan (2013), section 5.4.1, for the first; derived here, checked in tests/polar/test_exact.py,
-        for the second.
+    Source: numpy.linalg.matrix_rank for the first; derived here, checked in tests/polar/test_exact.py, for the second.
 
     Example:
         >>> default_rank_tolerance(512, 2048, torch.bfloat16), default_rank_tolerance(1, 2048, torch.float32)
@@ -71,7 +70,7 @@ def polar_factor(G: Tensor, *, rank_tolerance: float | None = None, method: Pola
         ValueError: rank_tolerance outside [0, 1); an unknown method. Matrices with fewer than two dimensions, without
             entries or with NaN or inf are refused likewise, and other than dense real ones with a TypeError.
 
-    Source: elementary; Higham (2008), Functions of Matrices, theorem 8.1 (canonical polar decomposition).
+    Source: elementary; Higham (2008), Functions of Matrices, chapter 8 (canonical polar decomposition).
 
     Accuracy: in float64 within 20 eps * max(sigma_1 / sigma_min, sqrt r) of the truth in the spectral norm, sigma_min
         the smallest one kept, and orthogonal to 1e-13 * sqrt(r) in the Frobenius norm; in shorter formats within

@@ -14,7 +14,7 @@ from torch import Tensor
 
 _EPSILON = torch.finfo(torch.float64).eps
 _MOST_ITERATIONS = 12  # l = 1e-308 needs 8
-_CHOLESKY_UP_TO = 100.0  # beyond this weight c the Cholesky variant loses digits (Nakatsukasa and Higham 2013, 5.1)
+_CHOLESKY_UP_TO = 100.0  # beyond this weight c the Cholesky variant loses digits (Nakatsukasa and Higham 2013)
 
 
 def inverse_condition_bound(R: Tensor) -> float:
@@ -55,14 +55,13 @@ def qdwh(R: Tensor, lower: float) -> Tensor:
     Raises:
         ValueError: lower outside (0, 1].
 
-    Source: Nakatsukasa, Bai and Gygi (2010), SIAM J. Matrix Anal. Appl. 31(5), equations 3.11 to 3.15 (weights and
-        iteration); Nakatsukasa and Higham (2013), SIAM J. Sci. Comput. 35(3), section 5 (Cholesky variant). The closing
-        Newton-Schulz step is ours: it removes the rounding that the iterations left in the orthogonality.
+    Source: Nakatsukasa, Bai and Gygi (2010), SIAM J. Matrix Anal. Appl. 31(5) (weights and QR form of the iteration);
+        Nakatsukasa and Higham (2013), SIAM J. Sci. Comput. 35(3) (Cholesky form, and the switch at c = 100).
 
     Accuracy: a few eps * sigma_max / sigma_min, and orthogonal to a few eps * sqrt(r).
 
     Cost: at most 6 iterations for l >= 1e-16: a QR of a 2r x r matrix and a product while c > 100 (2 or 3 of them),
-        else a Cholesky factorization and two triangular solves; 2 r^3 at the end.
+        else a Cholesky factorization and two triangular solves.
 
     Example:
         >>> qdwh(torch.tensor([[2.0, 0.0], [0.0, -1e-6]], dtype=torch.float64), 4e-7)
@@ -78,7 +77,7 @@ def qdwh(R: Tensor, lower: float) -> Tensor:
         a, b, c = _weights(lower)
         X = _by_qr(X, a, b, c) if c > _CHOLESKY_UP_TO else _by_cholesky(X, a, b, c)
         lower = min(1.0, lower * (a + b * lower**2) / (1 + c * lower**2))
-    return 1.5 * X - 0.5 * X @ (X.mT @ X)
+    return X
 
 
 def _weights(l: float) -> tuple[float, float, float]:

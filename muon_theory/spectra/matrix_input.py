@@ -119,7 +119,7 @@ def shift_exponent(values: Tensor, exponent: Tensor | None) -> Tensor:
     if exponent is None:
         return values
     half = exponent.div(2, rounding_mode="floor")
-    return torch.ldexp(torch.ldexp(values, half), exponent - half)
+    return values * _power_of_two(half) * _power_of_two(exponent - half)
 
 
 def _all_finite(X: Tensor) -> bool:
@@ -127,6 +127,11 @@ def _all_finite(X: Tensor) -> bool:
     if X.dtype.itemsize > 1 and bool(torch.isfinite(X.sum(dtype=None if X.device.type == "mps" else torch.float64))):
         return True
     return bool(torch.isfinite(X if X.dtype.itemsize > 1 else X.to(torch.float32)).all())
+
+
+def _power_of_two(exponent: Tensor) -> Tensor:
+    """2^exponent in float64, exactly, for exponents from -1022 to 1023: written into the exponent field."""
+    return ((exponent.to(torch.int64) + 1023) << 52).view(torch.float64)
 
 
 def _say_mps_once() -> None:

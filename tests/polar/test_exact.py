@@ -225,9 +225,9 @@ def test_the_tolerance_of_the_caller_decides(method):
 
 
 @pytest.mark.parametrize("dtype", HALF)
-def test_short_formats_keep_the_directions_of_a_large_gaussian_matrix(dtype):
+def test_short_formats_keep_the_directions_of_a_large_matrix(dtype):
     # max(m, n) * eps exceeds 1 here: read literally it would make every direction a zero direction
-    X = torch.randn(64, 1100, generator=torch.Generator().manual_seed(2)).to(dtype)
+    X = prescribed_matrix(log_uniform_spectrum(64, 30.0), 64, 1100, seed=15, dtype=dtype)
     assert 1100 * torch.finfo(dtype).eps > 1
     found = torch.linalg.svdvals(polar_factor(X).double())
     assert (found - 1).abs().max() < 2 * torch.finfo(dtype).eps
@@ -269,6 +269,22 @@ def test_qdwh_reaches_the_factor_from_a_poor_bound(condition_number):
         U = qdwh(torch.from_numpy(R), lower)
         assert np.linalg.norm(U.numpy() - reference, 2) <= 20 * EPSILON * max(condition_number, 40**0.5)
         assert orthogonality(U) <= 1e-13
+
+
+def test_qdwh_needs_six_iterations_at_most(monkeypatch):
+    factorizations = []
+    for name in ("qr", "cholesky"):
+        original = getattr(torch.linalg, name)
+
+        def counted(X, original=original):
+            factorizations.append(original.__name__)
+            return original(X)
+
+        monkeypatch.setattr(torch.linalg, name, counted)
+    for lower, most in [(1e-16, 6), (1e-5, 5), (0.1, 4)]:
+        factorizations.clear()
+        qdwh(torch.eye(3, dtype=torch.float64), lower)
+        assert len(factorizations) == most
 
 
 def test_the_condition_bound_of_a_singular_matrix_is_zero():
