@@ -32,7 +32,10 @@ class MatrixKey(NamedTuple):
     kind: str
 
     def text(self) -> str:
-        """The key inside a safetensors file: `step/kind/layer`.
+        """The key inside a safetensors file.
+
+        Returns:
+            `step/kind/layer`.
 
         Source: elementary.
         """
@@ -41,6 +44,12 @@ class MatrixKey(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> MatrixKey:
         """The key of a text written by `text`.
+
+        Args:
+            text: `step/kind/layer`; only the layer may contain slashes.
+
+        Returns:
+            the key.
 
         Source: elementary.
         """
