@@ -18,6 +18,9 @@ from muon_theory.polar.remez import best_odd_polynomial, check_interval, exact_v
 
 __all__ = ["minimax_polynomial", "mixed_degree_schedule", "polar_express"]
 
+_Schedule = tuple[Fraction, tuple[int, ...], tuple[ExactRow, ...]]
+_NEGLIGIBLE = Fraction(1, 2**200)
+
 
 def polar_express(
     lower: float, steps: int, *, degree: int | Sequence[int] = 5, cushion: float = 0.0, safety: float = 1.0
@@ -90,6 +93,8 @@ def mixed_degree_schedule(
     Source: Amsel et al. 2025, arXiv 2505.16932, Theorem 4.1 and Remark 4.2 (any fixed sequence); the search: derived
     here, checked in tests/polar.
 
+    Accuracy: once the error is below 2^-200 no further step is added, whatever budget is left.
+
     Cost: matmuls times len(degrees) best polynomials, under a second; cached.
 
     >>> mixed_degree_schedule(1e-2, 15)[0]
@@ -112,9 +117,11 @@ def mixed_degree_schedule(
 def _mixed(lower: float, matmuls: int, degrees: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[Row, ...], float]:
     """Dynamic programming over the budget; a state is (error, degrees, rows), the interval follows from the error."""
     start = Fraction(lower)
-    best: list[tuple[Fraction, tuple[int, ...], tuple[ExactRow, ...]]] = [(1 - start, (), ())]
+    best: list[_Schedule] = [(1 - start, (), ())]
     for budget in range(1, matmuls + 1):
         chosen = best[budget - 1]
+        if chosen[0] < _NEGLIGIBLE:
+            return _floats(chosen)
         for d in reversed(degrees):
             before = budget - matmuls_per_step(d)
             if before < 0:
@@ -124,7 +131,11 @@ def _mixed(lower: float, matmuls: int, degrees: tuple[int, ...]) -> tuple[tuple[
             if smaller < chosen[0]:
                 chosen = (smaller, (*sequence, d), (*rows, row))
         best.append(chosen)
-    error, sequence, rows = best[matmuls]
+    return _floats(best[matmuls])
+
+
+def _floats(schedule: _Schedule) -> tuple[tuple[int, ...], tuple[Row, ...], float]:
+    error, sequence, rows = schedule
     return sequence, tuple(tuple(float(c) for c in row) for row in rows), float(error)
 
 
