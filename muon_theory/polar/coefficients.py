@@ -7,17 +7,20 @@ of such rows, the normalisation its source uses before the first, and the rule f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, SupportsIndex, TypeVar
 
 from muon_theory.polar.coefficient_tables import TABLES, PublishedTable
 
 Extension = Literal["repeat", "cycle", "taylor"]
 ExactRow = tuple[Fraction, ...]
 Row = tuple[float, ...]
+_AnyRow = TypeVar("_AnyRow", ExactRow, Row)
 
 
 def taylor_coefficients(degree: int) -> ExactRow:
@@ -41,10 +44,16 @@ def taylor_coefficients(degree: int) -> ExactRow:
     >>> [str(c) for c in taylor_coefficients(5)]
     ['15/8', '-5/4', '3/8']
     """
-    if isinstance(degree, bool) or not isinstance(degree, int):
+    if isinstance(degree, bool) or not isinstance(degree, SupportsIndex):
         raise TypeError(f"degree must be an odd integer >= 3, got {degree!r}")
+    degree = operator.index(degree)
     if degree < 3 or degree % 2 == 0:
         raise ValueError(f"degree must be odd and >= 3 (a step is an odd polynomial), got {degree}")
+    return _taylor_row(degree)
+
+
+@lru_cache(maxsize=64)
+def _taylor_row(degree: int) -> ExactRow:
     order = (degree - 1) // 2
     row = [Fraction(0)] * (order + 1)
     for j in range(order + 1):
@@ -110,7 +119,7 @@ class CoefficientSet:
     norm_safety: Fraction = Fraction(1)
     preconditioner: Literal["aol"] | None = None
 
-    @property
+    @cached_property
     def steps(self) -> tuple[Row, ...]:
         """The rows in float64, lowest power first."""
         return tuple(_floats(row) for row in self.exact_steps)
@@ -136,15 +145,7 @@ class CoefficientSet:
 
         Source: elementary.
         """
-        _check_steps(step_count)
-        rows = self.exact_steps[:step_count]
-        missing = step_count - len(rows)
-        if missing == 0:
-            return rows
-        if self.extension == "cycle":
-            return tuple(self.exact_steps[i % len(self.exact_steps)] for i in range(step_count))
-        last = self.exact_steps[-1]
-        return rows + (last if self.extension == "repeat" else taylor_coefficients(2 * len(last) - 1),) * missing
+        return tuple(self._extended(self.exact_steps, step_count))
 
     def coefficients(self, step_count: int) -> tuple[Row, ...]:
         """The rows of the first `step_count` steps in float64, extended beyond the last published one.
@@ -160,7 +161,21 @@ class CoefficientSet:
         >>> COEFFICIENTS["deepseek_2026"].coefficients(11)[-1]
         (1.875, -1.25, 0.375)
         """
-        return tuple(_floats(row) for row in self.exact_coefficients(step_count))
+        return tuple(self._extended(self.steps, step_count))
+
+    def _extended(self, rows: Sequence[_AnyRow], step_count: int) -> Iterator[_AnyRow]:
+        """The first rows, then what follows the last one, in the number format of the rows."""
+        _check_steps(step_count)
+        for t in range(step_count):
+            if t < len(rows):
+                yield rows[t]
+            elif self.extension == "cycle":
+                yield rows[t % len(rows)]
+            elif self.extension == "repeat":
+                yield rows[-1]
+            else:
+                number = type(rows[-1][0])
+                yield tuple(number(c) for c in taylor_coefficients(2 * len(rows[-1]) - 1))  # pyright: ignore
 
 
 def coefficient_set(method: str | CoefficientSet) -> CoefficientSet:
@@ -217,12 +232,13 @@ def _floats(row: ExactRow) -> Row:
 
 
 def _check_steps(steps: int) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int):
+    if isinstance(steps, bool) or not isinstance(steps, SupportsIndex):
         raise TypeError(f"steps must be an integer >= 0, got {steps!r}")
-    if steps < 0:
+    if operator.index(steps) < 0:
         raise ValueError(f"steps must be an integer >= 0, got {steps}")
 
 
+@lru_cache(maxsize=64)
 def _taylor_set(degree: int) -> CoefficientSet:
     """The Taylor step of a degree, repeated; it converges on (0, 1] but at no uniform rate, hence worst error 1."""
     return CoefficientSet(

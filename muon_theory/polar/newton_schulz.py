@@ -67,7 +67,7 @@ def orthogonalize(
     X = _power_of_two_scaled(G.to(wide))
     transposed = X.shape[-2] > X.shape[-1]
     if transposed:
-        X = X.mT
+        X = X.mT.contiguous()
     if rows and chosen.preconditioner == "aol":
         X = _row_scaled(X)
     else:

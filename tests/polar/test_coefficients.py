@@ -1,4 +1,5 @@
 import math
+import pickle
 from dataclasses import replace
 from fractions import Fraction
 
@@ -150,6 +151,18 @@ def test_an_unknown_method_is_refused_with_the_known_names():
 def test_steps_that_are_no_integer_are_refused(steps):
     with pytest.raises(TypeError, match="steps must be an integer"):
         method_steps("jordan_2024", steps)
+
+
+def test_integers_of_numpy_are_integers():
+    assert method_steps("you_2024", np.int64(6)) == method_steps("you_2024", 6)  # pyright: ignore[reportArgumentType]
+    assert taylor_coefficients(np.int32(5)) == taylor_coefficients(5)  # pyright: ignore[reportArgumentType]
+
+
+def test_sets_survive_pickling_and_comparison():
+    for name in NAMES:
+        copy = pickle.loads(pickle.dumps(COEFFICIENTS[name]))
+        assert copy == COEFFICIENTS[name]
+        assert copy.steps == COEFFICIENTS[name].steps
 
 
 def test_negative_steps_are_refused():
