@@ -69,7 +69,7 @@ def test_every_public_function_and_class_names_its_source():
 def _is_override(node: ast.AST) -> bool:
     """Methods whose meaning is the superclass's, and properties with a one-line docstring."""
     decorators = [ast.unparse(d) for d in getattr(node, "decorator_list", [])]
-    return any(d.split(".")[-1] in ("override", "property", "overload") for d in decorators)
+    return any(d.split(".")[-1] in ("override", "property", "cached_property", "overload") for d in decorators)
 
 
 def test_the_package_does_not_print():

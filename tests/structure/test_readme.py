@@ -20,8 +20,7 @@ def test_the_python_examples_run(tmp_path, monkeypatch):
     examples = [block for language, block in BLOCKS if language == "python"]
     assert examples
     monkeypatch.chdir(tmp_path)
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile("\n".join(examples), "README.md", "exec"), {"__name__": "readme"})
 
 
 def test_every_make_target_exists():
@@ -32,7 +31,7 @@ def test_every_make_target_exists():
 
 
 def test_every_command_and_its_options_exist():
-    from muon_theory.cli import app
+    from muon_theory.cli.application import app
 
     for command in (shlex.split(c) for c in _commands() if "muon-theory" in c.split()[0]):
         shown = CliRunner().invoke(app, [command[1], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})

@@ -77,7 +77,10 @@ class Setting:
 
 
 class BoundTerms(NamedTuple):
-    """A bound as five terms that add up, the factor 1/(1 - eps) included in each; unit loss / weight."""
+    """A bound as five terms that add up, the factor 1/(1 - eps) included in each; unit loss / weight.
+
+    Source: Kim and Oh 2026, arXiv 2601.19156, proof of Theorem 1.
+    """
 
     start: Values
     curvature: Values

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 class Iterates(NamedTuple):
-    """A stack of matrices of one shape, X_0 .. X_6 on each, and their exact polar factor."""
+    """A stack of matrices of one shape, X_0 .. X_6 on each, and their exact polar factor. Source: elementary."""
 
     polar: Array
     X: list[Array]
