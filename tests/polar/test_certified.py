@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_a_taylor_method_never_leaves_the_unit_interval(degree):
         lowest, highest = certified_range(f"taylor_{degree}", steps, 1e-3)
         assert lowest > 1e-3
         assert 1 <= highest <= 1 + 2.0**-52  # rounded outwards from 1 + 2^-200 at worst
+
+
+@pytest.mark.parametrize("degree", [3, 5, 9])
+def test_taylor_enclosures_are_nested_step_after_step(degree):
+    ranges = [certified_range(f"taylor_{degree}", steps, 1e-4) for steps in range(10)]
+    for (low, high), (next_low, next_high) in pairwise(ranges):
+        assert low <= next_low <= next_high <= high + 2.0**-52
+
+
+def test_enclosures_of_the_jordan_band_are_nested_step_after_step():
+    band = certified_range("jordan_2024", 5, 0.5)[0], certified_range("jordan_2024", 1, 0)[1]
+    ranges = [certified_range("jordan_2024", steps, *band) for steps in range(6)]
+    for (low, high), (next_low, next_high) in pairwise(ranges):
+        assert low <= next_low + 2.0**-50
+        assert next_high <= high + 2.0**-50
 
 
 def test_the_safety_of_the_norm_is_part_of_the_map():

@@ -270,3 +270,10 @@ def test_the_finiteness_check_can_be_switched_off_and_spoils_only_its_own_matrix
     O = orthogonalize(G, "taylor_5", 8, check_finite=False)
     assert O[1].isnan().all()
     assert torch.allclose(O[[0, 2]], torch.eye(2).expand(2, 2, 2), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["taylor_3", "jordan_2024", "taylor_9", "boissin_2025"])
+@pytest.mark.parametrize("form", ["dense", "gram"])
+def test_the_derivative_is_that_of_finite_differences(method, form):
+    G = torch.randn(2, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(11), requires_grad=True)
+    assert torch.autograd.gradcheck(lambda X: orthogonalize(X, method, 3, form=form), G)
