@@ -174,7 +174,7 @@ TABLES = (
         worst_error=0.0005380531,
         natural_steps=10,
         extension="taylor",
-        source="DeepSeek-V4 2026, arXiv 2606.19348, as in NeMo 'deepseekv4': the Jordan row eight times, then (2, -1.5, .5) twice",
+        source="DeepSeek-V4 2026, arXiv 2606.19348, as in NeMo: the Jordan row eight times, then (2, -1.5, .5) twice",
     ),
     PublishedTable(
         name="cubic5_2026",
@@ -189,6 +189,6 @@ TABLES = (
         worst_error=0.29999997,
         natural_steps=5,
         extension="taylor",
-        source="How much orthogonalization does Muon need, 2026, arXiv 2606.00371 (relaxed cubic band [.7, 1.3], l = 7e-3), as in NeMo 'cubic5'",
+        source="How Much Orthogonalization Does Muon Need?, 2026, arXiv 2606.00371; relaxed band [.7, 1.3]",
     ),
 )
