@@ -169,9 +169,9 @@ def _spectra_table(rows: list[dict[str, Any]], *, several_runs: bool) -> Any:
     table = Table(box=None, pad_edge=False, header_style="bold")
     if several_runs:
         table.add_column("run", overflow="fold")
-    table.add_column("layer", overflow="fold")
-    for name in ("kind", "step", "shape", "sigma_1", "stable", "nuclear", "effective rank", "below"):
-        table.add_column(name, no_wrap=name != "effective rank", justify="left" if name == "kind" else "right")
+    table.add_column("layer", overflow="fold", min_width=min(20, max((len(row["layer"]) for row in rows), default=5)))
+    for name in ("kind", "step", "shape", "sigma_1", "stable rank", "nucl. rank", "eff. rank", "below floor"):
+        table.add_column(name, no_wrap=" " not in name, justify="left" if name == "kind" else "right")
     for row in rows:
         shape = f"{row['rows']}x{row['columns']}"
         if row["sigma_1"] is None:
