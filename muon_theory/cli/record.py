@@ -166,7 +166,7 @@ def _spectra_table(rows: list[dict[str, Any]], *, several_runs: bool) -> Any:
     """Summaries as a rich table."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     if several_runs:
         table.add_column("run", overflow="fold")
     table.add_column("layer", overflow="fold", min_width=min(20, max((len(row["layer"]) for row in rows), default=5)))
