@@ -170,8 +170,10 @@ def _spectra_table(rows: list[dict[str, Any]], *, several_runs: bool) -> Any:
     if several_runs:
         table.add_column("run", overflow="fold")
     table.add_column("layer", overflow="fold", min_width=min(20, max((len(row["layer"]) for row in rows), default=5)))
-    for name in ("kind", "step", "shape", "sigma_1", "stable rank", "nucl. rank", "eff. rank", "below floor"):
-        table.add_column(name, no_wrap=" " not in name, justify="left" if name == "kind" else "right")
+    for name in ("kind", "step", "shape", "sigma_1"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "kind" else "right")
+    for name in ("stable rank", "nucl. rank", "eff. rank", "below floor"):
+        table.add_column(name, width=6, justify="right")
     for row in rows:
         shape = f"{row['rows']}x{row['columns']}"
         if row["sigma_1"] is None:
