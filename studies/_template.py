@@ -40,7 +40,7 @@ def figure(table: pd.DataFrame) -> Figure:
     drawing, axis = plt.subplots(figsize=(SINGLE_COLUMN, 2.4))
     axis.loglog(table["n"], table["root_mean_square"], "o", color=color_of("muon"), label="simulated")
     axis.loglog(table["n"], table["n"] ** -0.5, color=color_of("exact"), linewidth=0.8, label="1/√n")
-    axis.set(xlabel="number of signs n", ylabel="root mean square of the average")
+    axis.set(xlabel="number of signs n", ylabel="rms of the average")
     axis.legend()
     small_print(drawing, f"{table['averages'].iloc[0]} averages per n, 1 seed, simulated")
     return drawing

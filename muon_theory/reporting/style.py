@@ -112,7 +112,7 @@ def small_print(figure: Figure, text: str) -> None:
     """
     width, height = figure.get_size_inches()
     lines = text.count("\n") + 1
-    inches = 0.12 * lines + 0.06
+    inches = 0.1 * lines + 0.04
     engine = figure.get_layout_engine()
     if engine is not None and hasattr(engine, "set"):
         engine.set(rect=(0, inches / height, 1, 1 - inches / height))  # pyright: ignore[reportCallIssue]
