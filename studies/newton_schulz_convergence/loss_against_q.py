@@ -128,7 +128,7 @@ def _differences(axis: Axes, runs: pd.DataFrame) -> None:
             axis.annotate(row.word, (position, row.upper), rotation=90, fontsize=5.5, ha="center", va="bottom",
                           xytext=(0, 3), textcoords="offset points")  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.6)
-    axis.margins(y=0.3)
+    axis.margins(y=0.25)
     axis.set(xlabel="Newton-Schulz steps q", ylabel="test loss minus exact / nats", title="final, paired")
     axis.set_xticks(range(len(STEPS_Q) - 1), STEPS_Q[:-1])
-    axis.legend(loc="upper right")
+    axis.legend(loc="lower left")

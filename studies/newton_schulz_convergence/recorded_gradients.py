@@ -45,8 +45,8 @@ def constants(sigma: np.ndarray, rank_tolerance: float) -> list[dict]:
     for method in METHODS:
         for q in range(11):
             found = spectral_inexactness(sigma, scalar_map(method, q)(sigma / np.linalg.norm(sigma)))
-            numbers = {"operator_error": found.operator_error, "deficit": found.alignment_deficit}
-            numbers["overshoot"] = found.overshoot
+            chi = 1 / (1 - found.operator_error) if found.operator_error < 1 else np.inf
+            numbers = {"chi": chi, "deficit": found.alignment_deficit, "overshoot": found.overshoot}
             rows.append({"method": method, "q": q} | {name: float(f"{x:.4g}") for name, x in numbers.items()})
     return rows
 
@@ -69,7 +69,7 @@ def cell(optimizer: str, dataset: str, steps: int, recorded_steps: list[int], se
 
 
 def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, map_cells=serially) -> pd.DataFrame:
-    """One row per recorded matrix, method and q: operator error, alignment deficit, overshoot."""
+    """One row per recorded matrix, method and q: chi_q, alignment deficit, overshoot."""
     dataset = dataset or ("digits" if quick else "mnist")
     steps = 120 if quick else 937
     recorded = sorted({0, 3, *np.geomspace(10, steps - 1, 4).astype(int).tolist()})
@@ -123,8 +123,7 @@ def _band(axis: Axes, values: pd.Series, by: pd.Series, shade: str, text: str) -
 
 
 def _constants_against_q(axis: Axes, part: pd.DataFrame) -> None:
-    worst_case = 1 / (1 - part.operator_error.where(part.operator_error < 1))
-    _band(axis, worst_case, part.q, color_of("sgd"), r"worst case, $\chi_q = 1/(1-\varepsilon_q)$")
+    _band(axis, part.chi, part.q, color_of("sgd"), r"worst case, $\chi_q = 1/(1-\varepsilon_q)$")
     _band(axis, part.constant, part.q, color_of("taylor_7"), r"that matters, $1/(1-\hat e_q)$")
     axis.set(yscale="log", xlabel="Newton-Schulz steps q", xticks=range(0, 11, 2), ylim=(0.7, 1e6))
 
@@ -133,7 +132,7 @@ def _along_training(axis: Axes, part: pd.DataFrame) -> None:
     for method in ("taylor_5", "jordan_2024", "you_2024", "amsel_2025"):
         chosen = part[part.method == method]
         _band(axis, chosen.constant, chosen.step + 1, color_of(method), method)
-    axis.set(xscale="log", xlabel="training step", ylim=(0.95, 2))
+    axis.set(xscale="log", xlabel="training step", ylim=(0.95, 1.7))
 
 
 def _needed_steps(axis: Axes, part: pd.DataFrame) -> None:
