@@ -119,8 +119,8 @@ class Engine:
                 bar.advance()
         self.counts["computed"] += len(items) - len(errors)
         self.counts["failed"] += len(errors)
-        for index, error in errors.items():
-            tables[index] = _error_row(cells[index], error)
+        columns = {field.name: field.type for table in tables.values() for field in table.schema}
+        tables |= {index: _error_row(cells[index], error, columns) for index, error in errors.items()}
         return _combined([tables[index] for index in range(len(cells))])
 
     def _files(self, function: CellFunction, cells: Sequence[Cell]) -> list[Path | None]:
@@ -192,7 +192,7 @@ def _combined(tables: Sequence[pa.Table]) -> pd.DataFrame:
         return pd.DataFrame()
     try:
         joined = pa.concat_tables(filled, promote_options="permissive")
-    except pa.ArrowInvalid as mismatch:
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as mismatch:
         raise TypeError(f"cells disagree on the type of a column: {mismatch}") from mismatch
     for position, column in enumerate(joined.schema):
         if pa.types.is_null(column.type):
@@ -200,9 +200,19 @@ def _combined(tables: Sequence[pa.Table]) -> pd.DataFrame:
     return joined.to_pandas()
 
 
-def _error_row(cell: Cell, error: str) -> pa.Table:
-    """The row of a failed cell."""
+def _error_row(cell: Cell, error: str, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    """The row of a failed cell: its scalar parameters, but for those whose name is a column of another type."""
+
+    def joins(name: str, value: Any) -> bool:
+        own = pa.schema([(name, pa.scalar(value).type)])
+        try:
+            pa.unify_schemas([own, pa.schema([(name, columns.get(name, pa.null()))])], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return False
+        return True
+
     scalars = {name: value for name, value in cell.items() if isinstance(value, str | int | float | None)}
+    scalars = {name: value for name, value in scalars.items() if joins(name, value)}
     return _as_arrow({**scalars, "error": error})
 
 

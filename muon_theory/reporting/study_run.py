@@ -145,7 +145,8 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
         try:
             draw(module.figure, good, folder)
         except Exception as error:
-            raise RuntimeError(f"the figure of {study.name} failed; its table is in {folder}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise RuntimeError(f"the figure of {study.name} failed ({reason}); its table is in {folder}") from error
         claims = _claims(module, study, good)
     seconds = time.perf_counter() - start
     record = run_record(
