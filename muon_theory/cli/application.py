@@ -74,8 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         complain(f"{error.format_message()} (`{_command(error)} --help` shows what it takes)")
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted; what was finished is kept, and the same command goes on from there")
-        return 130
+        status = 130
     except BrokenPipeError:
         # The reader of our output left, e.g. `| head`; nobody is there to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         complain(f"{' '.join(str(error).split()) or type(error).__name__}")
         return 2
+    if status == 130:  # newer typers turn an interruption into this status by themselves
+        complain("interrupted; what was finished is kept, and the same command goes on from there")
     return status if isinstance(status, int) else 0
 
 

@@ -84,6 +84,7 @@ class Engine:
         self.progress = progress
         self.context = context
         self.counts: Counter[str] = Counter()
+        self.integer_columns: set[str] = set()
 
     def map_cells(self, function: CellFunction, cells: Sequence[Cell]) -> pd.DataFrame:
         """Run the cells, or read those already finished.
@@ -120,6 +121,7 @@ class Engine:
         self.counts["computed"] += len(items) - len(errors)
         self.counts["failed"] += len(errors)
         columns = {field.name: field.type for table in tables.values() for field in table.schema}
+        self.integer_columns |= {name for name, kind in columns.items() if pa.types.is_integer(kind)}
         tables |= {index: _error_row(cells[index], error, columns) for index, error in errors.items()}
         return _combined([tables[index] for index in range(len(cells))])
 

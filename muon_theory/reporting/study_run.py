@@ -138,7 +138,7 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
         table = module.compute(**arguments, map_cells=engine.map_cells)
     failed = table["error"].notna() if "error" in table else None
     errors = [] if failed is None else table.loc[failed, "error"].tolist()
-    good = table if failed is None else table[~failed].drop(columns="error").infer_objects()
+    good = table if failed is None else _good_rows(table[~failed], engine.integer_columns)
     write_table(table, folder)
     claims: list[dict[str, Any]] = []
     if not good.empty:
@@ -195,6 +195,15 @@ def _arguments(module: ModuleType, study: Study, settings: Settings) -> dict[str
     if options.get("dataset", "") is None:
         arguments["dataset"] = PROFILE_DATASET["quick" if settings.quick else "full"]
     return arguments | wanted
+
+
+def _good_rows(table: pd.DataFrame, integer_columns: set[str]) -> pd.DataFrame:
+    """The rows as they would be had no cell failed: the missing values of a failed row turn integers into floats."""
+    good = table.drop(columns="error").reset_index(drop=True).infer_objects()
+    for name in integer_columns.intersection(good.columns):
+        if good[name].dtype == "float64" and bool((good[name] % 1 == 0).to_numpy().all()):
+            good[name] = good[name].astype("int64")
+    return good
 
 
 def _claims(module: ModuleType, study: Study, table: pd.DataFrame) -> list[dict[str, Any]]:
