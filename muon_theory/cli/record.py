@@ -18,7 +18,7 @@ LEARNING_RATES = {"sgd": 0.05, "adamw": 1e-3, "muon": 0.02}
 TRAIN_HELP = """Train the tutorial's perceptron (256 and 128 hidden units) on a data set.
 
 With --record the exact singular values of gradients, momenta, updates and weights are written to a folder, which
-`muon-theory spectra` shows.
+`muon-theory spectra` shows. Runs on one thread, so that a seed gives the same result whatever the number of cores.
 """
 SPECTRA_HELP = "Show the spectra recorded in a folder: first and last step of each matrix, or those asked for."
 
@@ -58,13 +58,14 @@ def _train(
     from muon_theory.problems import load_images
     from muon_theory.reporting.atomic import atomic_path
     from muon_theory.reporting.progress import progress
+    from muon_theory.reporting.workers import one_thread
     from muon_theory.training import train
 
     if optimizer not in LEARNING_RATES:
         raise ValueError(f"--optimizer {optimizer}: choose one of {', '.join(LEARNING_RATES)}")
     images = load_images(dataset, data)
     label = f"{optimizer} on {dataset}"
-    with progress(steps, label, unit="steps") as bar:
+    with one_thread(), progress(steps, label, unit="steps") as bar:
         table = train(
             images,
             optimizer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,10 +48,8 @@ def _list(
         for name, text in entries.items():
             out.print(f"  {name}", style="cyan", markup=False)
             if text:
-                from rich.padding import Padding
-                from rich.text import Text
-
-                out.print(Padding(Text(text), (0, 0, 0, 6), expand=False))
+                lines = textwrap.wrap(text, out.width - 1, initial_indent=" " * 6, subsequent_indent=" " * 6)
+                out.print("\n".join(lines), markup=False)
 
 
 def _run(
