@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,10 +109,8 @@ def _told(name: str, result: Any) -> bool:
         markup=False,
         soft_wrap=True,
     )
-    for error in result.errors[:5]:
-        complain(f"{name}: a cell failed: {error}")
-    if len(result.errors) > 5:
-        complain(f"{name}: {len(result.errors) - 5} more cells failed, see the column `error` of the table")
+    for error, count in Counter(result.errors).most_common(5):
+        complain(f"{name}: {count} cell{'s' if count > 1 else ''} failed: {error}")
     wrong = [row for row in result.claims if not row["as_expected"]]
     for row in wrong:
         complain(f"{name}: claim {row['id']} is {row['verdict']}, expected {row['expected']} {row['error'] or ''}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -37,16 +38,30 @@ def cache_folder() -> Path:
     """Folder of finished cells and verdicts: $MUON_THEORY_CACHE, else inside the user's cache folder.
 
     Returns:
-        The folder; it need not exist.
+        The folder, made if missing.
+
+    Raises:
+        ValueError: it cannot be written.
 
     Source: elementary.
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
-        return Path(named).expanduser()
-    import pooch
+        folder = Path(named).expanduser()
+    else:
+        import pooch
 
-    return Path(pooch.os_cache("muon_theory")) / "results"
+        folder = Path(pooch.os_cache("muon_theory")) / "results"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to the cache {folder} ({error.strerror}); name another folder in {CACHE_VARIABLE}, "
+            "or give --no-cache"
+        ) from error
+    return folder
 
 
 def cores() -> int:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from muon_theory.claim import Claim, Result
 from muon_theory.reporting.atomic import write_text
 from muon_theory.reporting.claim_rows import Row, result_row
-from muon_theory.reporting.fingerprint import module_hash, package_hash, versions
+from muon_theory.reporting.fingerprint import versions
 from muon_theory.reporting.progress import progress
+from muon_theory.reporting.source_hash import module_hash
 from muon_theory.reporting.workers import Died, in_processes
 
 FORMAT_VERSION = 1
@@ -83,22 +86,32 @@ def _checked(item: RoomClaim, *, mutate: bool) -> Row:
 
 
 def _files(claims: Sequence[RoomClaim], mutate: bool, cache: Path | None) -> list[Path | None]:
-    """The file of each claim's stored row."""
+    """The file of each claim's stored row: its name hashes all that the row depends on."""
     if cache is None:
         return [None] * len(claims)
-    package = package_hash()
-    foreign = {
-        claim.evaluate.__module__ for _, claim in claims if not claim.evaluate.__module__.startswith("muon_theory.")
-    }
-    code = {module: module_hash(module) for module in foreign}
+    code: dict[str, str] = {}
     files: list[Path | None] = []
     for room, claim in claims:
-        identity = [
-            package, code.get(claim.evaluate.__module__), room, claim.id, repr(sorted(claim.parameters.items())),
-            repr(claim.mutations), mutate, sorted(versions().items()),
-        ]  # fmt: skip
+        evaluate: Any = claim.evaluate.func if isinstance(claim.evaluate, partial) else claim.evaluate
+        module = evaluate.__module__
+        if module not in code:
+            code[module] = _code_of(module)
+        if not code[module]:
+            files.append(None)
+            continue
+        stated = [repr(getattr(claim, field.name)) for field in fields(claim) if field.name != "evaluate"]
+        bound = repr(claim.evaluate.keywords) if isinstance(claim.evaluate, partial) else ""
+        identity = [code[module], evaluate.__qualname__, bound, room, stated, mutate, sorted(versions().items())]
         files.append(cache / "claims" / f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()}.json")
     return files
+
+
+def _code_of(module: str) -> str:
+    """Hash of a module's code, empty when it has no source that could be hashed, as in a notebook."""
+    try:
+        return module_hash(module)
+    except ValueError:
+        return ""
 
 
 def _read(file: Path) -> Row | None:

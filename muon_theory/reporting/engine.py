@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muon_theory.reporting.atomic import atomic_path
-from muon_theory.reporting.fingerprint import canonical_json, cell_key, module_hash, package_hash
+from muon_theory.reporting.fingerprint import canonical_json, cell_key
 from muon_theory.reporting.progress import progress
+from muon_theory.reporting.source_hash import function_hash
 from muon_theory.reporting.workers import Died, in_processes, one_thread
 
 FORMAT_VERSION = 1
@@ -134,7 +135,7 @@ class Engine:
         name = getattr(function, "__qualname__", "")
         if not name or "<" in name:
             raise ValueError(f"{function!r} is not a module-level function, so its results cannot be cached by name")
-        code = package_hash() + module_hash(function.__module__)
+        code = function_hash(function)
         folder = self.cache / "cells" / f"{function.__module__}.{name}"
         return [folder / f"{cell_key(function, cell, code, self.context)}.parquet" for cell in cells]
 
@@ -157,7 +158,10 @@ def run_cell(function: CellFunction, item: tuple[dict[str, Any], Path | None]) -
         if file is not None and (table := _read(file)) is not None:
             return table
         table = _as_arrow(function(**cell))
-    except Exception as exception:  # a study's own code may raise anything; it must become a row, not a crash
+    except (
+        Exception,
+        SystemExit,
+    ) as exception:  # a study's own code may raise anything; it must become a row, not a crash
         return _one_line(exception)
     if file is not None:
         with atomic_path(file) as temporary:
@@ -173,6 +177,8 @@ def _as_arrow(rows: Any) -> pa.Table:
         rows = pd.DataFrame(rows)
     if not isinstance(rows, pd.DataFrame):
         raise TypeError(f"a cell returned {type(rows).__name__}; it returns a DataFrame, a dict or a list of dicts")
+    if "error" in rows.columns:
+        raise ValueError("the column name `error` is taken by failed cells; call it what it is, e.g. `worst_error`")
     table = pa.Table.from_pandas(rows, preserve_index=False)
     return table.replace_schema_metadata({"format_version": str(FORMAT_VERSION)})
 
@@ -215,7 +221,7 @@ def _error_row(cell: Cell, error: str, columns: Mapping[str, pa.DataType]) -> pa
 
     scalars = {name: value for name, value in cell.items() if isinstance(value, str | int | float | None)}
     scalars = {name: value for name, value in scalars.items() if joins(name, value)}
-    return _as_arrow({**scalars, "error": error})
+    return pa.Table.from_pylist([{**scalars, "error": error}])
 
 
 def _one_line(exception: BaseException) -> str:

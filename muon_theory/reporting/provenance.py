@@ -8,11 +8,13 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import muon_theory
 from muon_theory.reporting.atomic import write_text
-from muon_theory.reporting.fingerprint import module_hash, package_hash, versions
+from muon_theory.reporting.fingerprint import versions
+from muon_theory.reporting.source_hash import function_hash, package_hash
 
 FORMAT_VERSION = 1
 
@@ -35,21 +37,22 @@ def device() -> dict[str, Any]:
     }
 
 
-def code_hash(module: str) -> str:
-    """Hash of all code a study's results depend on: its own module and muon_theory below reporting.
+def code_hash(module: ModuleType) -> str:
+    """Hash of the code a study's table and verdicts depend on: what `compute` and `claims` reach, but not `figure`.
 
     Args:
-        module: the study's module, e.g. `studies.polar.q_and_degree`.
+        module: the study.
 
     Returns:
         16 hexadecimal digits.
 
     Source: elementary.
     """
-    return (package_hash()[:8] + module_hash(module)[:8]).lower()
+    functions = [module.compute, *([module.claims] if hasattr(module, "claims") else [])]
+    return function_hash(*functions)[:16]
 
 
-def run_record(study: str, module: str, **details: Any) -> dict[str, Any]:
+def run_record(study: str, module: ModuleType, **details: Any) -> dict[str, Any]:
     """The provenance of one run, as stored in `run.json`.
 
     Args:
@@ -66,6 +69,7 @@ def run_record(study: str, module: str, **details: Any) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "study": study,
         "code": code_hash(module),
+        "package": package_hash()[:16],
         "versions": {"muon_theory": muon_theory.__version__} | versions(),
         "device": device() | {"threads_per_cell": 1},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import os
 import re
 import time
@@ -134,7 +135,8 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
     folder = results_folder(study, settings, out)
     _must_be_writable(folder)
     with _data_folder(settings.data):
-        engine = Engine(settings.workers, settings.cache, settings.progress, _data_state(arguments))
+        data = _data_files(arguments.get("dataset"))
+        engine = Engine(settings.workers, settings.cache, settings.progress, json.dumps(data))
         table = module.compute(**arguments, map_cells=engine.map_cells)
     failed = table["error"].notna() if "error" in table else None
     errors = [] if failed is None else table.loc[failed, "error"].tolist()
@@ -151,9 +153,10 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
     seconds = time.perf_counter() - start
     record = run_record(
         study.name,
-        study.module,
+        module,
         profile="quick" if settings.quick else "full",
         parameters=arguments,
+        data=data,
         cells=dict(engine.counts),
         rows=len(table),
         workers=settings.workers,
@@ -192,8 +195,8 @@ def _arguments(module: ModuleType, study: Study, settings: Settings) -> dict[str
         if name not in options:
             offered = ", ".join(f"{key}={default}" for key, default in options.items()) or "none"
             raise ValueError(f"{study.name} has no option {name!r}; its options: {offered}")
-    if options.get("dataset", "") is None:
-        arguments["dataset"] = PROFILE_DATASET["quick" if settings.quick else "full"]
+    if "dataset" in options:
+        arguments["dataset"] = options["dataset"] or PROFILE_DATASET["quick" if settings.quick else "full"]
     return arguments | wanted
 
 
@@ -241,12 +244,16 @@ def _data_folder(data: Path | None) -> Iterator[None]:
                 os.environ[DATA_VARIABLE] = before
 
 
-def _data_state(arguments: Mapping[str, Any]) -> str:
-    """Names, sizes and times of the data set's files: results are not reused for other data of the same name."""
-    dataset = arguments.get("dataset")
+def _data_files(dataset: Any) -> dict[str, str]:
+    """SHA-256 of the files of a data set: results are not reused for other data of the same name."""
     if dataset in (None, "digits"):
-        return ""
+        return {}
     from muon_theory.problems import data_folder
 
-    files = sorted((data_folder() / str(dataset)).glob("*"))
-    return ";".join(f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
+    folder = data_folder() / str(dataset)
+    files = [file for file in sorted(folder.glob("*")) if file.is_file()]
+    if not files:
+        raise ValueError(
+            f"no data set {dataset!r} in {folder}; `muon-theory fetch mnist` gets MNIST, digits is bundled"
+        )
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

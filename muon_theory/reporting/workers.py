@@ -85,15 +85,19 @@ def in_processes(function: Callable[[Any], Any], items: Sequence[Any], workers: 
             yield index, outcome
         return
     waiting = dict(enumerate(items))
+    fruitless = 0
     with tempfile.TemporaryDirectory(prefix="muon_theory_") as folder:
         while waiting:
             try:
                 for index, outcome in _stream(function, waiting, workers, folder):
                     del waiting[index]
+                    fruitless = 0
                     yield index, outcome
             except BrokenProcessPool as broken:
                 suspects = [index for index in sorted(_started(folder)) if index in waiting]
-                if not suspects:
+                # A worker may be killed between two tasks; twice in a row without any progress is no accident.
+                fruitless += not suspects
+                if fruitless > 1:
                     raise RuntimeError(f"worker processes cannot run {function!r}: {broken}") from broken
                 for index in suspects:
                     yield _alone(function, index, waiting.pop(index), folder)

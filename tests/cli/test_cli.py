@@ -79,6 +79,19 @@ def test_bad_usage_is_told_in_one_line_with_status_two(words, told, capsys, tmp_
     assert told in _one_line(capsys)
 
 
+def test_a_missing_data_set_and_an_unwritable_cache_say_what_to_do(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MUON_THEORY_DATA", str(tmp_path))
+    study = "newton_schulz_convergence/recorded_gradients"
+    assert main(["run", study]) == 2
+    assert "no data set 'mnist' in" in (line := _one_line(capsys))
+    assert "`muon-theory fetch mnist`" in line
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MUON_THEORY_CACHE", str(tmp_path / "file"))
+    for words in (["run", "_template", "--quick"], ["check", "--id", "NS-01"]):
+        assert main(words) == 2
+        assert "name another folder in MUON_THEORY_CACHE, or give --no-cache" in _one_line(capsys)
+
+
 def test_debug_shows_the_traceback():
     with pytest.raises(ValueError, match="no study called"):
         main(["--debug", "run", "no/such/study"])
@@ -111,7 +124,7 @@ def test_a_study_runs_and_is_cached_and_a_failed_cell_gives_status_one(capsys, t
     assert main([*words, "--no-cache"]) == 0
     assert "from the cache" not in capsys.readouterr().out
     assert main(["run", "_template", "--quick", "--workers", "1", "--seed", "-1"]) == 1
-    assert "a cell failed: ValueError" in capsys.readouterr().err
+    assert "9 cells failed: ValueError" in capsys.readouterr().err
 
 
 def test_check_prints_a_table_counts_and_valid_json(capsys):

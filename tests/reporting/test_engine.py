@@ -54,6 +54,9 @@ def renamed(label):
         raise KeyError(label)
     return {"label": f"cell {label}"}
 
+def taken(i):
+    return {"error": 0.5}
+
 def nothing(i):
     return None
 """
@@ -124,7 +127,7 @@ def test_other_code_other_parameters_or_another_context_is_another_result(cells,
     Engine(1, cache, progress=False).map_cells(cells.counted, [{**grid[0], "i": 1.0}])
     assert len(_calls(tmp_path)) == 3
     source = Path(cells.__file__)
-    source.write_text(SOURCE + "\n# another version\n")
+    source.write_text(SOURCE.replace("i * i}", "i**2}"))
     Engine(1, cache, progress=False).map_cells(cells.counted, grid)
     assert len(_calls(tmp_path)) == 4
     source.write_text(SOURCE)
@@ -209,6 +212,11 @@ def test_a_cell_that_returns_no_rows_says_so(cells):
     with pytest.raises(TypeError, match="a cell returned NoneType"):
         serially(cells.nothing, [{"i": 0}])
     assert "returned NoneType" in Engine(1, progress=False).map_cells(cells.nothing, [{"i": 0}])["error"][0]
+
+
+def test_the_column_error_is_kept_for_failures(cells):
+    with pytest.raises(ValueError, match="the column name `error` is taken"):
+        serially(cells.taken, [{"i": 0}])
 
 
 def test_no_workers_are_refused():
