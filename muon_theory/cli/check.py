@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,11 +33,14 @@ def register(app: typer.Typer) -> None:
 def _check(
     rooms: Annotated[list[str] | None, typer.Argument(help="Rooms; all by default.")] = None,
     full: Annotated[bool, typer.Option("--full", help="The medium and slow tiers too.")] = False,
-    tier: Annotated[list[str] | None, typer.Option(help="Only this tier: fast, medium, slow or run.")] = None,
+    tier: Annotated[
+        list[str] | None, typer.Option(help="Only this tier: fast, medium, slow, or run (the studies').")
+    ] = None,
     identifier: Annotated[list[str] | None, typer.Option("--id", help="Only this claim, whatever its tier.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, hidden rows included.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Show bookkeeping rows too.")] = False,
+    figures: Annotated[Path, typer.Option(help="Where --tier run finds the results of studies.")] = Path("figures"),
     mutate: Annotated[bool, typer.Option("--mutate/--no-mutate", help="Check that mutations flip verdicts.")] = True,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Check every claim anew.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core].")] = None,
@@ -47,6 +51,7 @@ def _check(
 
     from muon_theory.reporting.claim_check import check_claims
     from muon_theory.reporting.claim_table import claims_table, details, markdown, summary
+    from muon_theory.reporting.stored_claims import stored_claims
     from muon_theory.rooms import load_rooms
 
     unknown = [name for name in tier or [] if name not in TIERS]
@@ -65,7 +70,10 @@ def _check(
     else:
         tiers = tier or (["fast", "medium", "slow"] if full else ["fast"])
         claims = [(room, claim) for room, claim in claims if claim.tier in tiers]
-    rows = check_claims(claims, mutate=mutate, workers=workers or cores(), cache=None if no_cache else cache_folder())
+    stored = stored_claims(figures) if "run" in (tier or []) and not identifier and not rooms else []
+    rows = stored + check_claims(
+        claims, mutate=mutate, workers=workers or cores(), cache=None if no_cache else cache_folder()
+    )
     shown = [row for row in rows if every or row["tag"] is None or not row["as_expected"]]
     out = screen()
     if as_json:

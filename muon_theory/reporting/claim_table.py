@@ -133,6 +133,8 @@ def details(row: Row) -> str:
     Source: elementary.
     """
     lines = [f"{row['id']} ({row['room']}): {row['statement']}"]
+    if row["verdict"] == "stale":
+        return "\n".join([*lines, f"the code of {row['room']} changed since it was run: run it again"])
     if row["error"]:
         lines.append(f"raised {row['error']}")
     else:

@@ -142,6 +142,23 @@ def test_check_prints_a_table_counts_and_valid_json(capsys):
     assert "| NS-01 |" in capsys.readouterr().out
 
 
+def test_the_claims_of_studies_are_read_from_their_results_and_stale_after_a_change(capsys, tmp_path):
+    import muon_theory.reporting.stored_claims as module
+    from muon_theory.reporting.study import chosen_studies
+
+    assert main(["run", "_template", "--workers", "1"]) == 0
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "find_studies", lambda: {"_template": chosen_studies(["_template"])[0]})
+        assert main(["check", "--tier", "run"]) == 0
+        assert "1 claim: 1 hold; all as expected" in capsys.readouterr().out
+        patch.setattr(module, "code_hash", lambda _: "another")
+        assert main(["check", "--tier", "run"]) == 1
+        shown = capsys.readouterr().out
+    assert "✗ stale" in shown
+    assert "1 claim: 1 stale; 1 NOT as expected" in shown
+
+
 def test_a_claim_that_is_not_as_expected_gives_status_one_and_its_details(capsys, monkeypatch):
     from muon_theory import rooms
     from muon_theory.claim import Claim, Finding, Mutation
