@@ -1,0 +1,74 @@
+"""The momentum rule the code runs against the one the text writes, and what an update may touch."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from muon_theory.claim import Claim, Finding, Mutation
+from muon_theory.rooms.fanions.momentum_rules import Rule, impulse_response, momentum_direction
+
+PAPER = "arXiv 2512.09678"
+
+
+def _weights(swap: bool = False) -> Finding:
+    """Impulse responses at beta = 7/10 over 5 steps, coded then written, against their closed forms."""
+    beta, steps = Fraction(7, 10), 5
+    coded = [1 + beta, *(beta ** (j + 1) for j in range(1, steps))]
+    written = [1 + beta * (1 - beta), *(beta * (1 - beta) * beta**j for j in range(1, steps))]
+    rules: tuple[Rule, Rule] = ("written", "coded") if swap else ("coded", "written")
+    return Finding(coded + written, [weight for rule in rules for weight in impulse_response(rule, beta, steps)])
+
+
+def _direction_distance(beta: float = 0.9, rescaled: bool = False) -> Finding:
+    """Relative distance of the polar factors of both rules' directions on two Gaussian 4 x 4 gradients."""
+    import torch
+
+    from muon_theory.polar import polar_factor
+
+    first, second = np.random.default_rng(0).standard_normal((2, 4, 4))
+    coded = momentum_direction([first, second], "coded", beta)
+    written = momentum_direction([first, second], "written", beta)
+    if rescaled:  # the written buffer over 1 - beta is the coded buffer
+        written = second + (written - second) / (1 - beta)
+    P, Q = (polar_factor(torch.from_numpy(M)) for M in (coded, written))
+    return Finding(0.0, float(torch.linalg.norm(P - Q) / torch.linalg.norm(P)))
+
+
+def claims() -> list[Claim]:
+    """The claims MO-01 and MO-02.
+
+    Returns:
+        The claims.
+
+    Source: the rows of the inventory; each claim names its own.
+    """
+    return [
+        Claim(
+            id="MO-01",
+            statement="the coded direction is (1+b) g_t + b^2 g_{t-1} + b^3 g_{t-2} + ..., the written one "
+            "(1+b(1-b)) g_t + b(1-b)(b g_{t-1} + b^2 g_{t-2} + ...)",
+            source=f"derived here from the text and the code of {PAPER}",
+            relation="==",
+            method="exact rational",
+            evaluate=_weights,
+            mutations=(Mutation("swap the two rules", {"swap": True}),),
+            expected="holds",
+            attribution="ours",
+        ),
+        Claim(
+            id="MO-02",
+            statement="the code's and the text's momentum give the same LMO direction because an LMO ignores scale",
+            source=f"reading of {PAPER} against its code: the ratio of the weights differs too",
+            relation="==",
+            method="float64 evaluation",
+            evaluate=_direction_distance,
+            mutations=(
+                Mutation("no momentum", {"beta": 0.0}),
+                Mutation("written rule with its buffer over 1 - beta", {"rescaled": True}),
+            ),
+            expected="refuted",
+            attribution="implied",
+            tolerance=1e-10,
+            tolerance_reason="float64 rounding of polar factors of 4 x 4 matrices of condition number below 1e3",
+        ),
+    ]
