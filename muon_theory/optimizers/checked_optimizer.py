@@ -65,14 +65,27 @@ class CheckedOptimizer(Optimizer, ABC):
             param_group: "params" and any of the constructor's per-group options.
 
         Raises:
-            ValueError: if an option or a parameter's shape is out of range; nothing is added then.
+            ValueError: if an option or a parameter's shape is out of range, the group is empty, or a parameter is given
+                twice; nothing is added then.
             TypeError: if a parameter is not a real floating-point tensor.
 
         Source: elementary.
         """  # noqa: DOC502  (raised by the checks below)
         param_group = listed_parameters(param_group)
+        self._check_given_once(param_group["params"])
         self.check_options(self.defaults | param_group)
         super().add_param_group(param_group)
+
+    def _check_given_once(self, listed: list[Any]) -> None:
+        """Check that a new group is not empty and repeats no parameter, be it its own or of another group."""
+        if not listed:
+            raise ValueError("a parameter group is empty; leave it out, or give it at least one parameter")
+        seen = {id(parameter) for group in self.param_groups for parameter in group["params"]}
+        for index, entry in enumerate(listed):
+            name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
+            if id(parameter) in seen:
+                raise ValueError(f"{name} of the group is given twice; each parameter may be given once only")
+            seen.add(id(parameter))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
