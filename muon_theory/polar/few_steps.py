@@ -53,7 +53,8 @@ def few_steps(X: Tensor, *, compute_dtype: torch.dtype | None = None) -> Tensor:
 
     Accuracy: the root mean square of sigma - 1 is at most that of five Jordan steps on Gaussian, log-uniform, power-law
     and recorded spectra (tests). This is no theorem: Jordan's map has points where it is exactly one, and a matrix with
-    all its singular values near such a point is mapped better by it.
+    all its singular values near such a point is mapped better by it. As with Jordan's, bfloat16 rounds zero directions
+    to noise and the steps lift it: at rank one to .55 (Jordan's to .33); float32 leaves them under 1e-3.
 
     Cost: for m <= n, T steps: dense T (4 m^2 n + 2 m^3) flops; from 3:2 on the Gram form after the
     first step, 8 m^2 n + 12 m^3 at T = 3.
