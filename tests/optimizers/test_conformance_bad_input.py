@@ -1,0 +1,84 @@
+"""What every optimizer of the package refuses, and that it has changed nothing then (conftest.py lists them)."""
+
+import pytest
+import torch
+from torch import nn
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_gradients_that_are_not_finite_are_rejected_before_anything_changes(case, value):
+    params = case.parameters()
+    optimizer = case.build([(f"layer{index}", parameter) for index, parameter in enumerate(params)])
+    case.train(optimizer, params, 1)
+    case.set_gradients(params, 1)
+    params[2].grad.view(-1)[3] = value
+    before = case.everything(optimizer, params)
+    with pytest.raises(ValueError, match="layer2.*NaN or inf"):
+        optimizer.step()
+    assert case.same(before, case.everything(optimizer, params))
+
+
+def test_sparse_gradients_are_rejected_before_anything_changes(case):
+    params = case.parameters()
+    optimizer = case.build(params)
+    case.set_gradients(params, 0)
+    params[3].grad = params[3].grad.to_sparse()
+    before = case.everything(optimizer, params)
+    with pytest.raises(TypeError, match="dense"):
+        optimizer.step()
+    assert case.same(before, case.everything(optimizer, params))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
+def test_parameters_that_are_not_real_floating_point_are_rejected(case, dtype):
+    with pytest.raises(TypeError, match="real floating-point"):
+        case.build([torch.zeros(3, 3, dtype=dtype)])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": -0.1},
+        {"lr": float("nan")},
+        {"lr": float("inf")},
+        {"lr": torch.ones(2)},
+        {"weight_decay": -0.1},
+        {"momentum": 1.0},
+        {"momentum": -0.5},
+        {"momentum": float("nan")},
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_rejected_by_name(case, options):
+    name = next(iter(options))
+    with pytest.raises(ValueError, match=name):
+        case.build(case.parameters(), **options)
+    optimizer = case.build(case.parameters())
+    with pytest.raises(ValueError, match=name):
+        case.add_group(optimizer, {"params": case.parameters(), **options})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_lists_of_parameters_that_make_no_sense_are_rejected(case):
+    one, two = case.parameters(((4, 4), (4, 4)))
+    with pytest.raises(ValueError, match="empty"):
+        case.build([])
+    with pytest.raises(ValueError, match="appear in more than one|given twice|already"):
+        case.build([{"params": [one]}, {"params": [one]}])
+    with pytest.raises(TypeError, match="set"):
+        case.build([{"params": {one, two}}])
+    with pytest.raises(ValueError, match=r"shape \(0, 3\)"):
+        case.build([torch.zeros(0, 3)])
+    with pytest.raises(TypeError):
+        case.build([one, "two"])
+
+
+def test_vectors_go_where_the_rule_means_something_for_them(case):
+    vector = nn.Parameter(torch.ones(5))
+    if not case.vectors:
+        with pytest.raises(ValueError, match=r"shape \(5,\).*AdamW"):
+            case.build([vector])
+        return
+    vector.grad = torch.tensor([1.0, -2.0, 3.0, -4.0, 5.0])
+    case.build([vector]).step()
+    assert float(((vector.detach() - 1) * vector.grad).sum()) < 0
