@@ -213,16 +213,23 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group_index, group in enumerate(self.param_groups):
-            for index, parameter in enumerate(group["params"]):
-                if parameter.grad is not None:
-                    check_gradient(
-                        parameter, self._check_finite, lambda g=group_index, i=index: parameter_label(self, g, i)
-                    )
+        self._check_gradients()
         self._lmo_inputs = {}
         for group in self.param_groups:
             self._step_group(group)
         return loss
+
+    def _check_gradients(self) -> None:
+        """Refuse gradients that are sparse, or not finite where that is looked for."""
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        looked_at = [g for g in gradients if self._check_finite or (self._check_finite is None and g.is_cpu)]
+        if all(g.layout == torch.strided for g in gradients) and _surely_finite(looked_at):
+            return
+        for group_index, group in enumerate(self.param_groups):
+            for index, parameter in enumerate(group["params"]):
+                check_gradient(
+                    parameter, self._check_finite, lambda g=group_index, i=index: parameter_label(self, g, i)
+                )
 
     def _step_group(self, group: dict[str, Any]) -> None:
         """Step the matrices of one group, those of one shape, dtype and device together."""
@@ -269,6 +276,15 @@ class Muon(Optimizer):
         if group["nesterov"]:
             return list(torch._foreach_lerp(gradients, buffers, group["momentum"]))  # pyright: ignore[reportPrivateImportUsage]
         return [buffer.clone() for buffer in buffers]
+
+
+def _surely_finite(gradients: list[Tensor]) -> bool:
+    """Whether all entries are finite by the Euclidean norms, which are cheap and may overflow: False says nothing."""
+    alike: defaultdict[tuple[torch.dtype, torch.device], list[Tensor]] = defaultdict(list)
+    for gradient in gradients:
+        alike[gradient.dtype, gradient.device].append(gradient)
+    norms = [torch.stack(list(torch._foreach_norm(same))) for same in alike.values()]  # pyright: ignore[reportPrivateImportUsage]
+    return all(bool(norm.isfinite().all()) for norm in norms)
 
 
 def _check_options(options: dict[str, Any]) -> None:

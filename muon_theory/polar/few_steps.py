@@ -30,6 +30,7 @@ _JORDAN_SLOPE = 3.4445**5
 # .32; by the slope rule they serve ||X||_F / ||X||_S8 from 9.0, 7.7, 3.3, 2.4, 2.0 and 1 on.
 _LADDER = ((3, 0.02), (3, 0.015), (4, 0.01), (4, 0.006), (4, 0.004), (5, 0.003))
 _FLOAT32_UP_TO = 32  # measured: below, the conversion costs more than bfloat16 products save
+_WIDE = torch.float32
 _SMALL_NORM, _LARGE_NORM = 1e-15, 1e15
 
 
@@ -65,21 +66,21 @@ def few_steps(X: Tensor, *, compute_dtype: torch.dtype | None = None) -> Tensor:
     """
     dtype = cheapest_dtype(X) if compute_dtype is None else compute_dtype
     tall = X.shape[-2] > X.shape[-1]
-    Y = (_normalized(X.mT if tall else X)).to(dtype)
-    if Y.shape[-2] > 1:  # a single row is orthonormal once normalised
+    Y, frobenius = _scaled(X.mT if tall else X, dtype)
+    if Y.shape[-2] == 1:
+        Y = Y / frobenius.to(dtype)
+    else:
         A = Y @ Y.mT
         square = A @ A
-        norm = torch.linalg.matrix_norm(square.float(), keepdim=True).sqrt().sqrt()
-        norm = _SAFETY * torch.where(norm > 0, norm, 1.0)
-        rungs = _rungs(norm)
-        norm = norm.to(dtype)
-        Y, A, square = Y / norm, A / norm**2, square / norm**4
+        norm = torch.linalg.vector_norm(square, dim=(-2, -1), keepdim=True, dtype=torch.promote_types(dtype, _WIDE))
+        norm = _SAFETY * torch.where(norm > 0, norm, 1.0) ** 0.25
+        rungs = _rungs(norm / frobenius)
         if len(set(rungs)) == 1:
-            Y = _iterate(Y, A, square, _rows(rungs[0]))
+            Y = _iterate(Y, A, square, norm, _rows(rungs[0]))
         else:
             for rung in sorted(set(rungs)):
                 chosen = [index for index, own in enumerate(rungs) if own == rung]
-                Y[chosen] = _iterate(Y[chosen], A[chosen], square[chosen], _rows(rung))
+                Y[chosen] = _iterate(Y[chosen], A[chosen], square[chosen], norm[chosen], _rows(rung))
     return (Y.mT if tall else Y).to(X.dtype)
 
 
@@ -101,27 +102,32 @@ def cheapest_dtype(X: Tensor) -> torch.dtype:
     return torch.bfloat16 if native and min(X.shape[-2:]) > _FLOAT32_UP_TO else torch.float32
 
 
-def _normalized(X: Tensor) -> Tensor:
-    """X / ||X||_F of each matrix in float32 or better; by a power of two first where squares leave the range."""
-    if X.dtype in (torch.bfloat16, torch.float16):
-        X = X.float()
-    norm = torch.linalg.matrix_norm(X, keepdim=True)
+def _scaled(X: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Each matrix divided by a power of two, rounded once to dtype, and its Frobenius norm, then in [1/2, 1]."""
+    wide = torch.promote_types(torch.promote_types(X.dtype, dtype), _WIDE)
+    norm = torch.linalg.vector_norm(X, dim=(-2, -1), keepdim=True, dtype=wide)
     if X.device.type != "cpu" or not bool(((norm > _SMALL_NORM) & (norm < _LARGE_NORM)).all()):
-        largest = X.abs().amax(dim=(-2, -1), keepdim=True)
-        mantissa, _ = torch.frexp(largest)
-        X = X / torch.where(largest > 0, largest / (2 * mantissa), 1.0)
-        norm = torch.linalg.matrix_norm(X, keepdim=True)
-    return X / torch.where(norm > 0, norm, 1.0)
+        X = _divided_by_power_of_two(X.to(wide), X.abs().amax(dim=(-2, -1), keepdim=True).to(wide))[0]
+        norm = torch.linalg.vector_norm(X, dim=(-2, -1), keepdim=True)
+    Y, frobenius = _divided_by_power_of_two(X.to(wide) if dtype == torch.float16 else X.to(dtype), norm)
+    return Y.to(dtype), torch.where(frobenius > 0, frobenius, 1.0)
 
 
-def _rungs(norm: Tensor) -> list[int]:
-    """Which rung of the ladder each matrix of Frobenius norm 1 takes, from 1.01 times its Schatten-8 norm."""
-    if norm.device.type != "cpu":
-        return [len(_LADDER) - 1] * norm.shape[0]
+def _divided_by_power_of_two(X: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """X and its size divided by the power of two next above the size; unchanged where that is zero."""
+    mantissa, _ = torch.frexp(size)
+    power = torch.where(size > 0, size / mantissa, 1.0)
+    return X / power.to(X.dtype), size / power
+
+
+def _rungs(relative: Tensor) -> list[int]:
+    """Which rung of the ladder each matrix takes, from 1.01 ||X||_S8 / ||X||_F."""
+    if relative.device.type != "cpu":
+        return [len(_LADDER) - 1] * relative.shape[0]
     slopes = _slopes()
     return [
         next((rung for rung, slope in enumerate(slopes) if slope >= _JORDAN_SLOPE * value), len(slopes) - 1)
-        for value in norm.flatten().tolist()
+        for value in relative.flatten().tolist()
     ]
 
 
@@ -143,14 +149,15 @@ def _slopes() -> list[float]:
     return slopes
 
 
-def _iterate(Y: Tensor, A: Tensor, square: Tensor, rows: tuple[Row, ...]) -> Tensor:
-    """The steps on wide matrices whose Gram matrix and its square are there already."""
+def _iterate(Y: Tensor, A: Tensor, square: Tensor, norm: Tensor, rows: tuple[Row, ...]) -> Tensor:
+    """The steps on wide matrices Y, given their Gram matrices, used up here, and the squares of these."""
     n, m = Y.shape[-2:]
-    if Y.shape[0] == 1:
-        Y, A, square = Y[0], A[0], square[0]
     c1, c3, c5 = rows[0]
+    rest = A.mul_((c3 / norm**2).to(A.dtype)).addcmul_(square, (c5 / norm**4).to(A.dtype))
+    if Y.shape[0] == 1:
+        Y, rest, norm = Y[0], rest[0], norm[0]
     # dense, because the large cancelling coefficients of the first step need the Gram matrix formed anew after it
-    Y = multiply_add(Y, torch.add(c3 * A, square, alpha=c5), Y, beta=c1)
+    Y = multiply_add(Y, rest, Y, beta=c1).div_(norm.to(Y.dtype))
     restart = gram_restart(Y.dtype)
     if gram_cost(n, m, rows[1:], restart) < dense_cost(n, m, rows[1:]):
         Y = gram_steps(Y, rows[1:], restart_after=restart)
