@@ -169,8 +169,8 @@ def claims() -> list[Claim]:
             id="DN-14",
             statement="P Q^T -> P_r(B) for constant B: median relative distance after 10 and 30 iterations at most "
             ".03, 1e-5 (spectrum .8^i) and .45, .13 (Gaussian), 60 x 40, r = 8, 100 draws",
-            source="derived here: subspace iteration, ratio .64 a step for .8^i. Medians: means over ten draws have heavy "
-            "tails (Gaussian, 30 iterations: .07 to .24 over thirty tens)",
+            source="derived here: subspace iteration, ratio .64 a step for .8^i. Medians, since means over ten draws "
+            "vary (Gaussian, 30 iterations: .07 to .24 over thirty tens)",
             relation="<=",
             method="simulation",
             evaluate=_convergence,
