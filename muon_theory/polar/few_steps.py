@@ -153,7 +153,8 @@ def _iterate(Y: Tensor, A: Tensor, square: Tensor, norm: Tensor, rows: tuple[Row
     """The steps on wide matrices Y, given their Gram matrices, used up here, and the squares of these."""
     n, m = Y.shape[-2:]
     c1, c3, c5 = rows[0]
-    rest = A.mul_((c3 / norm**2).to(A.dtype)).addcmul_(square, (c5 / norm**4).to(A.dtype))
+    # in float32: the terms cancel where a singular value passes the first polynomial's minimum
+    rest = (A * (c3 / norm**2)).add_(square * (c5 / norm**4)).to(Y.dtype)
     if Y.shape[0] == 1:
         Y, rest, norm = Y[0], rest[0], norm[0]
     # dense, because the large cancelling coefficients of the first step need the Gram matrix formed anew after it
