@@ -18,6 +18,6 @@ Not here: the trainings, and every statement decided by tuned runs over seeds, w
 
 Formulas: `matrix_family` has the small matrices the norms are checked on; `ball_programs` solves the convex programs
 behind a norm without knowing its oracle (linear programs, projections, two-sided bounds of a gauge); `gauges` has
-the closed forms; `draft_steps` the steps of the earliest draft; `least_squares` the convex problem, its smoothness and
-runs on it; `momentum_rules` the two momentum rules.
+the quadratics of the F-Muon norm; `draft_steps` the steps of the earliest draft; `least_squares` the convex problem,
+its smoothness and runs on it; `momentum_rules` the two momentum rules. The norms themselves live one floor down.
 """

@@ -1,10 +1,9 @@
-"""Closed forms of the F-Muon and F-Neon norms from singular values, with the count of admissible roots."""
+"""The quadratics behind the F-Muon norm, with all their admissible roots: that there is one is a claim."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import root_scalar
 
 Array = NDArray[np.float64]
 
@@ -44,28 +43,3 @@ def f_muon_gauge_roots(sigma: ArrayLike, alpha: float, *, frobenius_sign: int = 
             if fits and not any(abs(t - root) <= 1e-9 * t for root in roots):
                 roots.append(float(t))
     return roots
-
-
-def f_neon_gauge(sigma: ArrayLike, alpha: float) -> float:
-    """The F-Neon norm: tau with (1 - alpha) sum (sigma - tau)_+ = alpha fro(min(sigma, tau)), fro over 1 - alpha.
-
-    Args:
-        sigma: singular values, (r,), descending, sigma_1 > 0.
-        alpha: strictly between 0 and 1.
-
-    Returns:
-        t = fro(min(sigma, tau)) / (1 - alpha).
-
-    Source: derived here, checked in claim FF-03.
-
-    >>> round(f_neon_gauge([1.0, 0.0], 0.5), 12)
-    1.0
-    """
-    s = np.asarray(sigma, dtype=float)
-
-    def balance(tau: float) -> float:
-        rest = float(np.linalg.norm(np.minimum(s, tau)))
-        return (1 - alpha) * float(np.maximum(s - tau, 0.0).sum()) - alpha * rest
-
-    tau = root_scalar(balance, bracket=(0.0, float(s[0])), xtol=1e-16, rtol=1e-14).root
-    return float(np.linalg.norm(np.minimum(s, tau))) / (1 - alpha)

@@ -15,7 +15,7 @@ def _spectra() -> list[np.ndarray]:
 
 
 def _soft_threshold(ratio: float = 1.0, penalty: float = 0.7) -> Finding:
-    """Distance of the soft threshold to a nonnegative least-squares solve, per seed; then 1 if it differs from F-Neon."""
+    """Distance of the soft threshold to a nonnegative least-squares solve, per seed; 1 if it is not F-Neon's."""
     distances, differences = [], []
     for sigma in _spectra():
         # penalty/2 (|d|^2 + (sum d)^2) - <sigma, d> is |A d - b|^2 / 2 up to a constant.
@@ -36,7 +36,7 @@ def _homogeneity(squares_inside: bool = False) -> Finding:
 
 
 def _nuclear_descent(factor: float = 1.0, penalty: float = 0.7) -> Finding:
-    """Relative distance of the nuclear step, times `factor`, to a bounded minimisation from a random start, per seed."""
+    """Relative distance of `factor` times the nuclear step to a bounded minimisation, per seed."""
     distances = []
     for seed, sigma in enumerate(_spectra()):
         start = np.random.default_rng(seed).uniform(size=4)

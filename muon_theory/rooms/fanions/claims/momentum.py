@@ -8,6 +8,13 @@ from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.rooms.fanions.momentum_rules import Rule, impulse_response, momentum_direction
 
 PAPER = "arXiv 2512.09678"
+BETA = 0.9
+# Class or constructor, its arguments after the parameters, and whether it looks ahead (None: no such option).
+MOMENTUM_OPTIMIZERS: tuple[tuple[str, tuple[float, ...], bool | None], ...] = (
+    *((name, arguments, nesterov) for name, arguments in (("Muon", ()), ("Fanion", (2,)), ("Neon", ()), ("FFanion", ()),
+      ("SFanion", ()), ("normalized_sgd", ()), ("sign_descent", ()), ("MuonAll", ())) for nesterov in (False, True)),
+    ("Scale", (), None),
+)  # fmt: skip
 
 
 def _weights(swap: bool = False) -> Finding:
@@ -34,8 +41,49 @@ def _direction_distance(beta: float = 0.9, rescaled: bool = False) -> Finding:
     return Finding(0.0, float(torch.linalg.norm(P - Q) / torch.linalg.norm(P)))
 
 
+def _buffer_change(in_place: bool = False) -> Finding:
+    """Relative distance of each buffer after three steps to the nearest recursion; 1 if a gradient changed."""
+    import torch
+    from torch import nn
+
+    from muon_theory import optimizers
+
+    gradients = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 4, 6)))
+    recursions = [_buffer(gradients, gain) for gain in (1.0, 1 - BETA)]
+    measured = []
+    for name, arguments, nesterov in MOMENTUM_OPTIMIZERS:
+        options = {} if nesterov is None else {"nesterov": nesterov}
+        parameter = nn.Parameter(torch.zeros(4, 6, dtype=torch.float64))
+        optimizer = getattr(optimizers, name)([parameter], *arguments, lr=0.1, momentum=BETA, **options)
+        unchanged = True
+        for gradient in gradients:
+            parameter.grad = gradient.clone()
+            optimizer.step()
+            unchanged &= torch.equal(parameter.grad, gradient)
+        buffer = optimizer.state[parameter]["momentum_buffer"]
+        measured += [_nearest(buffer, recursions), 0.0 if unchanged else 1.0]
+    if in_place:
+        measured.append(_nearest(_buffer(gradients, 1.0, divide=True), recursions))
+    return Finding(0.0, measured)
+
+
+def _buffer(gradients, gain: float, divide: bool = False):
+    """The buffer after b <- BETA b + gain g; `divide` divides it in place by its norm, as the published code does."""
+    buffer = gradients[0] * 0
+    for gradient in gradients:
+        buffer = BETA * buffer + gain * gradient
+        if divide:
+            buffer /= buffer.norm()
+    return buffer
+
+
+def _nearest(buffer, recursions) -> float:
+    """Relative Frobenius distance to the nearest of the recursions."""
+    return min(((buffer - other).norm() / other.norm()).item() for other in recursions)
+
+
 def claims() -> list[Claim]:
-    """The claims MO-01 and MO-02.
+    """The claims MO-01, MO-02 and MO-03.
 
     Returns:
         The claims.
@@ -70,5 +118,19 @@ def claims() -> list[Claim]:
             attribution="implied",
             tolerance=1e-10,
             tolerance_reason="float64 rounding of polar factors of 4 x 4 matrices of condition number below 1e3",
+        ),
+        Claim(
+            id="MO-03",
+            statement="an update never changes its momentum buffer or the gradient: every optimizer, with and without "
+            "look-ahead",
+            source=f"derived here; the code of {PAPER} divides its buffer in place when nesterov is off",
+            relation="==",
+            method="property test",
+            evaluate=_buffer_change,
+            mutations=(Mutation("in-place division of the direction, nesterov off", {"in_place": True}),),
+            expected="holds",
+            attribution="ours",
+            tolerance=1e-14,
+            tolerance_reason="float64 rounding of three steps of a recursion, written in another order",
         ),
     ]

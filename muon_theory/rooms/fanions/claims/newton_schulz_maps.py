@@ -1,6 +1,5 @@
 """What three and five steps of the deployed quintic do to singular values: the "Muon" of the published code."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -11,6 +10,7 @@ from muon_theory.claim import Claim, Finding, Mutation
 PAPER = "arXiv 2512.09678"
 QUINTIC = "jordan_2024"
 SEEDS = 5
+PRINTED = "40.868 484.88 .041 .122 .400 1.012 .707 .721 .471 1.110 .699 1.122"
 
 
 def _printed_images(leading: str = "3.4445") -> Finding:
@@ -24,7 +24,7 @@ def _printed_images(leading: str = "3.4445") -> Finding:
 
     inputs = {3: (".001", ".003", ".01", ".03", ".1", "1"), 5: (".001", ".003", ".01", ".03")}
     images = [round(image(Fraction(x), steps), 3) for steps in (3, 5) for x in inputs[steps]]
-    printed = [Fraction(x) for x in "40.868 484.88 .041 .122 .400 1.012 .707 .721 .471 1.110 .699 1.122".split()]
+    printed = [Fraction(x) for x in PRINTED.split()]
     return Finding(printed, [round(a**3, 3), round(a**5, 2), *images])
 
 
@@ -59,11 +59,7 @@ def _distance_to_polar(more_steps: int = 0) -> Finding:
             distance = np.linalg.norm(images - 1, axis=-1) / rank**0.5
             cosine = images.sum(axis=-1) / (rank**0.5 * np.linalg.norm(images, axis=-1))
             measured += [float(distance.mean()), float(cosine.mean())]
-    return Finding(_as_floats(".364 .931 .192 .982 .235 .994 .244 .990".split()), measured)
-
-
-def _as_floats(values: Sequence[str]) -> list[float]:
-    return [float(value) for value in values]
+    return Finding([0.364, 0.931, 0.192, 0.982, 0.235, 0.994, 0.244, 0.990], measured)
 
 
 def claims() -> list[Claim]:
@@ -77,8 +73,9 @@ def claims() -> list[Claim]:
     return [
         Claim(
             id="FN-01",
-            statement="three (five) quintic steps have slope 40.868 (484.88) at 0; three send (.001, .003, .01, .03, .1, "
-            "1) to (.041, .122, .400, 1.012, .707, .721), five send (.001, .003, .01, .03) to (.471, 1.110, .699, 1.122)",
+            statement="three (five) quintic steps have slope 40.868 (484.88) at 0; three send (.001, .003, .01, .03, "
+            ".1, 1) to (.041, .122, .400, 1.012, .707, .721), five (.001, .003, .01, .03) to (.471, 1.110, .699, "
+            "1.122)",
             source=f"derived here for the coefficients of the public code of {PAPER}",
             relation="==",
             method="exact rational",

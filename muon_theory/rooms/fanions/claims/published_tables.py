@@ -18,7 +18,7 @@ def _separation(deviations: tuple[float, float] = (0.13, 0.10), counts: Sequence
 
 
 def _alpha_sweep(deviation: float = 0.002, runs: int = 10) -> Finding:
-    """Standard errors by which each alpha below 1 beats alpha = 1 (at most 2), then those of alpha = 1/2 (at most -3)."""
+    """Standard errors by which each alpha below 1 beats alpha = 1 (<= 2), then those of alpha = 1/2 (<= -3)."""
     error = deviation * (2 / runs) ** 0.5
     gains = {alpha: (accuracy - ALPHA_SWEEP[1.0]) / error for alpha, accuracy in ALPHA_SWEEP.items() if alpha < 1}
     return Finding([2.0] * len(gains) + [-3.0], [*gains.values(), gains[0.5]])
