@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from muon_theory.optimizers.matrix_blocks import check_blocks, joined_blocks, matrix_blocks
 from muon_theory.optimizers.orthogonal_step import Orthogonalizer
 from muon_theory.optimizers.validation import check_gradient, check_group, listed_parameters, parameter_label
 
@@ -90,6 +91,9 @@ class Muon(Optimizer):
         maximize: whether to ascend.
         check_finite: whether each step first looks for NaN and inf in the gradients (one pass over them) and raises
             ValueError before anything is changed. None: on CPU only, because it would synchronise a GPU.
+        split_rows: numbers of rows of matrices fused in one weight, e.g. (d, d, d) for queries, keys, values; each is
+            orthogonalised and scaled on its own. An option of a group, as is the next.
+        stacked: number of leading dimensions that index matrices, e.g. 1 for experts in one tensor (experts, out, in).
 
     Raises:
         ValueError: if an argument or a parameter's shape is out of range.
@@ -130,6 +134,8 @@ class Muon(Optimizer):
         match_frobenius: bool = False,
         maximize: bool = False,
         check_finite: bool | None = None,
+        split_rows: tuple[int, ...] | None = None,
+        stacked: int = 0,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -145,6 +151,8 @@ class Muon(Optimizer):
             "compute_dtype": compute_dtype,
             "match_frobenius": match_frobenius,
             "maximize": maximize,
+            "split_rows": None if split_rows is None else tuple(split_rows),
+            "stacked": stacked,
         }
         _check_options(defaults)
         self._check_finite = check_finite
@@ -233,30 +241,32 @@ class Muon(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         """Step the matrices of one group, those of one shape, dtype and device together."""
-        alike: defaultdict[tuple[Any, ...], list[Tensor]] = defaultdict(list)
         stepped = [parameter for parameter in group["params"] if parameter.grad is not None]
+        split_rows, stacked = group["split_rows"], group["stacked"]
+        blocks: dict[Tensor, list[Tensor]] = {}
+        alike: defaultdict[tuple[Any, ...], list[tuple[Tensor, int]]] = defaultdict(list)
         for parameter, lmo_input in zip(stepped, self._advance(stepped, group), strict=True):
-            shape = (parameter.shape[0], parameter.numel() // parameter.shape[0])
-            self._lmo_inputs[parameter] = lmo_input.reshape(shape)
-            alike[shape, lmo_input.dtype, parameter.device].append(parameter)
+            self._lmo_inputs[parameter] = lmo_input.reshape(lmo_input.shape[0], -1)
+            blocks[parameter] = matrix_blocks(lmo_input, split_rows, stacked)
+            for index, block in enumerate(blocks[parameter]):
+                alike[tuple(block.shape), block.dtype, block.device].append((parameter, index))
         orthogonalizer = Orthogonalizer.of_group(group)
-        for (shape, _, device), parameters in alike.items():
+        whole = split_rows is None and stacked == 0
+        for (shape, _, device), places in alike.items():
             count = _matrices_at_once(shape, device)
-            for start in range(0, len(parameters), count):
-                self._step_alike(parameters[start : start + count], shape, group, orthogonalizer)
-
-    def _step_alike(
-        self, parameters: list[Tensor], shape: tuple[int, int], group: dict[str, Any], orthogonalizer: Orthogonalizer
-    ) -> None:
-        """Step parameters that are matrices of one shape, in one batch."""
-        inputs = [self._lmo_inputs[parameter] for parameter in parameters]
-        updates = orthogonalizer(inputs[0][None] if len(inputs) == 1 else torch.stack(inputs)).unbind()
-        lr = float(group["lr"])
-        step_size = lr * shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
-        directions = [update.reshape(parameter.shape) for parameter, update in zip(parameters, updates, strict=True)]
-        if lr * group["weight_decay"] != 0:
-            torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
-        torch._foreach_add_(parameters, directions, alpha=-step_size)  # pyright: ignore[reportPrivateImportUsage]
+            for start in range(0, len(places), count):
+                batch = places[start : start + count]
+                inputs = [blocks[parameter][index] for parameter, index in batch]
+                updates = orthogonalizer(inputs[0][None] if len(inputs) == 1 else torch.stack(inputs))
+                factor = shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
+                if whole:
+                    _write([parameter for parameter, _ in batch], list(updates.unbind()), group, factor)
+                    continue
+                for (parameter, index), update in zip(batch, updates * factor, strict=True):
+                    blocks[parameter][index] = update
+        if not whole:
+            directions = [joined_blocks(blocks[parameter], parameter.shape, split_rows) for parameter in stepped]
+            _write(stepped, directions, group, 1.0)
 
     def _advance(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """Advance the momentum buffers and return what is to be orthogonalised, as fresh tensors."""
@@ -278,6 +288,17 @@ class Muon(Optimizer):
         return [buffer.clone() for buffer in buffers]
 
 
+def _write(parameters: list[Tensor], directions: list[Tensor], group: dict[str, Any], factor: float) -> None:
+    """W <- (1 - lr w) W - lr factor O for every parameter."""
+    if not parameters:
+        return
+    lr = float(group["lr"])
+    directions = [O.reshape(parameter.shape) for parameter, O in zip(parameters, directions, strict=True)]
+    if lr * group["weight_decay"] != 0:
+        torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_add_(parameters, directions, alpha=-lr * factor)  # pyright: ignore[reportPrivateImportUsage]
+
+
 def _surely_finite(gradients: list[Tensor]) -> bool:
     """Whether all entries are finite by the Euclidean norms, which are cheap and may overflow: False says nothing."""
     alike: defaultdict[tuple[torch.dtype, torch.device], list[Tensor]] = defaultdict(list)
@@ -288,8 +309,11 @@ def _surely_finite(gradients: list[Tensor]) -> bool:
 
 
 def _check_options(options: dict[str, Any]) -> None:
-    """Check the options of a group; "auto" is no coefficient set."""
+    """Check the options of a group and how its parameters are taken apart; "auto" is no coefficient set."""
     check_group(options | {"method": "jordan_2024"} if options["method"] == "auto" else options)
+    for index, entry in enumerate(options.get("params", ())):
+        name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
+        check_blocks(name, parameter.shape, options["split_rows"], options["stacked"])
 
 
 def _matrices_at_once(shape: tuple[int, int], device: torch.device) -> int:
