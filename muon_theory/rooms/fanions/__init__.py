@@ -1,7 +1,8 @@
-"""Ky Fan norms and the Fanions, optimizers between normalised gradient descent, Neon and Muon (arXiv 2512.09678).
+"""Ky Fan norms and the Fanions: optimizers between normalised gradient descent, Neon and Muon (arXiv 2512.09678).
 
-Source: the Fanion paper, arXiv 2512.09678, versions 1 and 2 (LaTeX read in full), its public code and result files,
-and its earliest draft.
+Source: Alexey Kravatskiy, Ivan Kozyrev, Nikolai Kozlov, Alexander Vinogradov, Daniil Merkulov and Ivan Oseledets, "Ky
+Fan Norms and Beyond: Dual Norms and Combinations for Matrix Optimization", versions 1 and 2 read in full, with the
+public code, its result files and the earliest draft.
 
 The Ky Fan k norm KF_k(M) = sigma_1 + ... + sigma_k has the dual max(sigma_1, nuc/k). The linear minimisation oracle
 (LMO) of its ball is rank one or full rank, nothing in between; the oracle of the *dual* ball {sigma_1 <= 1, nuc <= k}

@@ -63,7 +63,7 @@ def dual_ball_maximizer(sigma: ArrayLike, k: float, radius: float | None = None)
     Raises:
         ValueError: k outside [1, r].
 
-    Source: arXiv 2512.09678, the ball {sigma_1 <= 1, nuc <= k}.
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678, the ball {sigma_1 <= 1, nuc <= k}.
 
     >>> dual_ball_maximizer([3.0, 2.0, 0.5], 2).tolist()
     [1.0, 1.0, 0.0]
@@ -153,7 +153,7 @@ def gauge_bounds(sigma: ArrayLike, k: float, alpha: float) -> tuple[float, float
     Raises:
         ValueError: alpha outside (0, 1), or k outside [1, r].
 
-    Source: arXiv 2512.09678 (the programs for k = 1, r); derived here for general k.
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678 (the programs for k = 1, r); derived here for general k.
     Accuracy: the two bounds agree to about 1e-14 of the value.
 
     >>> lower, upper = gauge_bounds([1.0, 0.0], 1, 0.5)

@@ -25,7 +25,7 @@ def soft_threshold_step(sigma: ArrayLike, penalty: float = 1.0, *, ratio: float 
     Raises:
         ValueError: penalty or ratio not positive.
 
-    Source: earliest draft of arXiv 2512.09678 (its proof).
+    Source: Kravatskiy et al., earliest draft of arXiv 2512.09678 (its proof).
 
     >>> soft_threshold_step([3.0, 1.0]).tolist()
     [1.5, 0.0]
@@ -51,7 +51,7 @@ def nuclear_step(sigma: ArrayLike, penalty: float = 1.0) -> Array:
     Raises:
         ValueError: penalty not positive.
 
-    Source: earliest draft of arXiv 2512.09678.
+    Source: Kravatskiy et al., earliest draft of arXiv 2512.09678.
 
     >>> nuclear_step([3.0, 1.0]).tolist()
     [1.5, 0.0]

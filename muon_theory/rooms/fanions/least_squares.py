@@ -26,7 +26,7 @@ class LeastSquares:
         right: Q, (n, n), orthogonal.
         start: X_0, (m, n).
 
-    Source: arXiv 2512.09678, the smooth convex problem.
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678, the smooth convex problem.
 
     >>> problem = LeastSquares(np.ones(2), np.ones(2), np.eye(2), np.eye(2), np.eye(2))
     >>> float(problem.value(problem.start))
@@ -72,7 +72,7 @@ def least_squares(n: int, seed: int) -> LeastSquares:
     Raises:
         ValueError: n below 1.
 
-    Source: arXiv 2512.09678, section on the convex problem (n = 500).
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678, section on the convex problem (n = 500).
 
     >>> least_squares(4, 0).start.shape
     (4, 4)
@@ -140,7 +140,7 @@ def descend(
     Returns:
         The last X, and F after 0, 1, ..., `steps` steps.
 
-    Source: arXiv 2512.09678, its public code.
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678, its public code.
 
     >>> problem = LeastSquares(np.ones(1), np.ones(1), np.eye(1), np.eye(1), np.eye(1))
     >>> descend(problem, lambda M: -np.sign(M), lr=0.5, beta=0.0, steps=2)[1].tolist()

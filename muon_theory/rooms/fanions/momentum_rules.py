@@ -23,7 +23,7 @@ def impulse_response(rule: Rule, beta: Fraction | float, steps: int) -> list[Fra
     Raises:
         ValueError: an unknown rule, or beta outside [0, 1).
 
-    Source: arXiv 2512.09678 (written) and its public code (coded).
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678 (written) and its public code (coded).
 
     >>> impulse_response("coded", Fraction(7, 10), 3)
     [Fraction(17, 10), Fraction(49, 100), Fraction(343, 1000)]
@@ -55,7 +55,7 @@ def momentum_direction(gradients: Sequence, rule: Rule, beta: float):
     Raises:
         ValueError: no gradient, an unknown rule, or beta outside [0, 1).
 
-    Source: arXiv 2512.09678 (written) and its public code (coded).
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678 (written) and its public code (coded).
 
     >>> momentum_direction([1.0, 2.0], "coded", 0.5)
     3.25

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from muon_theory.claim import Claim, Finding, Mutation
+from muon_theory.claim import Claim, Enclosure, Finding, Mutation
 from muon_theory.rooms.fanions.ball_programs import far_projection
 from muon_theory.rooms.fanions.matrix_family import matrix_family
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 PROJECTION = "projection from 1e6 away: rounding 1e-10, exact where the gaps of the spectrum exceed 1e-6"
 ALPHAS = (0.3, 0.5, 0.9)
 
@@ -34,12 +34,18 @@ def _weighted_balls(swap: bool = False) -> Finding:
     predicted, measured = [], []
     for M in matrices:
         points = [far_projection(M, ball, k) for ball, k in balls]
+        # The points decompose D and M is the dual witness: bounds of the gauge of D.
+        upper = max(norm.value(torch.from_numpy(P)).item() for norm, P in zip(norms, points, strict=True))
         for a in weights:
             used = a[[1, 0, 2, 3]] if swap else a
             combined = Combined(tuple(used), norms)
             D = sum(x * P for x, P in zip(a, points, strict=True))
-            predicted += [combined.dual(torch.from_numpy(M)).item(), 0.0]
-            measured += [float(np.sum(M * D)), float(np.linalg.norm(D + combined.lmo(torch.from_numpy(M)).numpy()))]
+            value = combined.dual(torch.from_numpy(M)).item()
+            predicted += [value, 0.0, 1.0]
+            measured += [
+                float(np.sum(M * D)), float(np.linalg.norm(D + combined.lmo(torch.from_numpy(M)).numpy())),
+                Enclosure(float(np.sum(M * D)) / value, upper),
+            ]  # fmt: skip
     return Finding(predicted, measured)
 
 
@@ -130,7 +136,7 @@ def claims() -> list[Claim]:
         Claim(
             id="CC-01",
             statement="max of <M, sum a_i D_i> over D_i in the balls B_i, a_i >= 0, is sum a_i dual_i(M), attained at "
-            "the weighted sum of the oracles: Frobenius, dual Ky Fan 2, entrywise max, nuclear; 18 weights",
+            "the weighted sum of the oracles, of gauge 1: Frobenius, dual Ky Fan 2, entrywise max, nuclear; 18 weights",
             source=f"{PAPER}, lemma on conic combinations",
             relation="==",
             method="property test",

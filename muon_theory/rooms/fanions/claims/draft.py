@@ -6,7 +6,7 @@ from scipy.optimize import minimize, nnls
 from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.rooms.fanions.draft_steps import nuclear_step, soft_threshold_step
 
-DRAFT = "earliest draft of arXiv 2512.09678"
+DRAFT = "Kravatskiy et al., earliest draft of arXiv 2512.09678"
 
 
 def _spectra() -> list[np.ndarray]:

@@ -5,7 +5,7 @@ import numpy as np
 from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.rooms.fanions.matrix_family import matrix_family
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 ROUNDING = "float64 rounding of sums of at most 7 singular values below 40"
 
 

@@ -8,7 +8,7 @@ from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.rooms.fanions.ball_programs import dual_ball_maximizer, ky_fan_ball_maximizer
 from muon_theory.rooms.fanions.matrix_family import matrix_family
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 PROGRAM = "1e-6 relative is what the linear program promises; values of the family are below 40"
 
 

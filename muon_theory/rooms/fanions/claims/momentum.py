@@ -7,12 +7,20 @@ import numpy as np
 from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.rooms.fanions.momentum_rules import Rule, impulse_response, momentum_direction
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 BETA = 0.9
+
+
+def _square_root(sigma):
+    """A spectral map for the list below."""
+    return sigma**0.5
+
+
 # Class or constructor, its arguments after the parameters, and whether it looks ahead (None: no such option).
-MOMENTUM_OPTIMIZERS: tuple[tuple[str, tuple[float, ...], bool | None], ...] = (
+MOMENTUM_OPTIMIZERS: tuple[tuple[str, tuple, bool | None], ...] = (
     *((name, arguments, nesterov) for name, arguments in (("Muon", ()), ("Fanion", (2,)), ("Neon", ()), ("FFanion", ()),
-      ("SFanion", ()), ("normalized_sgd", ()), ("sign_descent", ()), ("MuonAll", ())) for nesterov in (False, True)),
+      ("SFanion", ()), ("normalized_sgd", ()), ("sign_descent", ()), ("MuonAll", ()),
+      ("SpectralMap", (_square_root,))) for nesterov in (False, True)),
     ("Scale", (), None),
 )  # fmt: skip
 
@@ -121,8 +129,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             id="MO-03",
-            statement="an update never changes its momentum buffer or the gradient: every optimizer, with and without "
-            "look-ahead",
+            statement="an update never changes its momentum buffer or the gradient: every optimizer with plain "
+            "momentum, with and without look-ahead",
             source=f"derived here; the code of {PAPER} divides its buffer in place when nesterov is off",
             relation="==",
             method="property test",

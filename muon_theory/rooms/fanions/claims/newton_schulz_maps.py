@@ -7,7 +7,7 @@ import numpy as np
 
 from muon_theory.claim import Claim, Finding, Mutation
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 QUINTIC = "jordan_2024"
 SEEDS = 5
 PRINTED = "40.868 484.88 .041 .122 .400 1.012 .707 .721 .471 1.110 .699 1.122"

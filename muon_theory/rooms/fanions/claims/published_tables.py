@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from muon_theory.claim import Claim, Finding, Mutation
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 # Accuracy of F-Muon on CIFAR-10 at Muon's learning rate for each alpha in [0, 1], 10 runs each.
 ALPHA_SWEEP = {1.0: 0.9394, 0.9: 0.9387, 0.8: 0.9393, 0.7: 0.9396, 0.6: 0.9379, 0.5: 0.9365, 0.4: 0.9337, 0.3: 0.9291,
                0.2: 0.9229, 0.1: 0.9099, 0.0: 0.8770}  # fmt: skip

@@ -14,7 +14,7 @@ from muon_theory.rooms.fanions.least_squares import (
     one_step_decrease,
 )
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 SEEDS = 200
 Array = np.ndarray
 

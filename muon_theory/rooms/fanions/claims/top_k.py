@@ -8,7 +8,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from muon_theory.claim import Claim, Finding, Mutation
 
-PAPER = "arXiv 2512.09678"
+PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 N, SEEDS, OVERSAMPLING = 500, 5, 10
 POWERS = (2, 5, 10, 20, 40)
 Array = np.ndarray
