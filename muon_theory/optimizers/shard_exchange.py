@@ -102,6 +102,32 @@ def local_box(tensor: Tensor) -> Box | None:
     return Box(tuple(chunks[0].offsets), tuple(chunks[0].sizes))
 
 
+def placed_gradient(parameter: Tensor) -> Tensor:
+    """This rank's part of a parameter's gradient, placed as the parameter is.
+
+    Args:
+        parameter: a parameter; a DTensor's gradient may be placed otherwise, which all ranks of its mesh then mend
+            together.
+
+    Returns:
+        The part, of the shape of the parameter's own; arbitrary numbers if there is no gradient.
+
+    Source: elementary.
+
+    >>> weight = torch.nn.Parameter(torch.ones(2))
+    >>> weight.grad = torch.zeros(2)
+    >>> placed_gradient(weight).tolist()
+    [0.0, 0.0]
+    """
+    gradient = parameter.grad
+    if gradient is None:  # this rank holds no entry of the parameter
+        return torch.empty_like(local_tensor(parameter))
+    placements = getattr(parameter, "placements", None)
+    if placements is not None and gradient.placements != placements:  # type: ignore[attr-defined]
+        gradient = gradient.redistribute(placements=placements)  # type: ignore[attr-defined]
+    return local_tensor(gradient)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the entries of one parameter lie: its shape and each rank's box.

@@ -17,7 +17,7 @@ from torch.optim.optimizer import Optimizer
 
 from muon_theory.optimizers.agreement import Agreement, explained, gradient_report, refuse_gradients
 from muon_theory.optimizers.ownership import orthogonalization_cost
-from muon_theory.optimizers.shard_exchange import Exchange, Layout, local_tensor
+from muon_theory.optimizers.shard_exchange import Exchange, Layout, local_tensor, placed_gradient
 from muon_theory.optimizers.shard_plan import planned_layouts
 from muon_theory.optimizers.validation import parameter_label
 
@@ -51,6 +51,8 @@ class Sharded(Optimizer):
             1 %, and raises on every rank before anything is changed. None: on CPU only.
         bit_equal: whether matrices of equal shape whose size is no multiple of 64 bytes share an owner, since their
             last bits depend on the batch they are in. False balances them too.
+        record_updates: whether each step keeps what `get_post_step_metrics` reports, for one copy of the parameters
+            over all ranks.
 
     Raises:
         ValueError: on every rank, if the optimizer has state, the ranks' parameters differ, shards do not make
@@ -81,6 +83,7 @@ class Sharded(Optimizer):
         timeout: float = 60.0,
         check_gradients: bool | None = None,
         bit_equal: bool = True,
+        record_updates: bool = False,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer is a {type(optimizer).__name__}; give a torch.optim.Optimizer")
@@ -89,6 +92,8 @@ class Sharded(Optimizer):
         self._agreement = Agreement.of_group(process_group, timedelta(seconds=timeout))
         self._check_gradients = check_gradients
         self._bit_equal = bit_equal
+        self._record_updates = record_updates
+        self._updates: dict[Tensor, tuple[float, float]] = {}
         self.optimizer = optimizer
         self._pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._stand_ins: dict[Tensor, Tensor] = {}
@@ -219,12 +224,13 @@ class Sharded(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        parameters = self._parameters()
         reports = self._agreement.table([gradient_report(p, self._check_gradients) for p in parameters])
         present = refuse_gradients(reports, [self._layouts[p] for p in parameters], self._label)
         stepped = [parameter for parameter, has in zip(parameters, present, strict=True) if has]
         wholes = self._filled(stepped)
         self._pass_options_down()
+        before = [whole.clone() if self._record_updates and whole is not None else None for whole in wholes]
         failure: str | Exception = ""
         try:
             self.optimizer.step()
@@ -234,6 +240,11 @@ class Sharded(Optimizer):
             for parameter in stepped:
                 self._emptied(parameter)
         self._agreement.all_or_none(failure)
+        self._updates = {
+            parameter: _norm_and_max(whole - old)
+            for parameter, whole, old in zip(stepped, wholes, before, strict=True)
+            if whole is not None and old is not None
+        }
         for outer, inner in self._pairs:
             outer.update({option: value for option, value in inner.items() if option != "params"})
         with explained():
@@ -241,10 +252,46 @@ class Sharded(Optimizer):
         self._show_state()
         return loss
 
+    def get_post_step_metrics(self, module: torch.nn.Module) -> dict[str, float]:
+        """Size of the last step's updates, the same on every rank; all ranks call this together.
+
+        The update is W_after - W_before, the learning rate and the weight decay included, of the whole parameter: each
+        is measured once, by its owner.
+
+        Args:
+            module: the model, for the parameters' names; the wrappers of DDP and torch.compile leave none in them.
+
+        Returns:
+            "update/{name}.norm", the Frobenius norm, and "update/{name}.max", the largest absolute entry, of each
+            parameter of this optimizer that has a name; 0 where the last step had no gradient. Empty without
+            `record_updates`.
+
+        Source: the keys are OLMo's (allenai/OLMo, pull request 882); there the update is taken before the learning rate
+        and without the decay.
+        """
+        if not self._record_updates:
+            return {}
+        parameters = self._parameters()
+        rows = [number for p in parameters for number in self._updates.get(p, (0.0, 0.0))]
+        numbers = self._agreement.table(rows).sum(dim=0).reshape(-1, 2).tolist()
+        measured = dict(zip(parameters, numbers, strict=True))
+        metrics: dict[str, float] = {}
+        inner = module.module if isinstance(module, torch.nn.parallel.DistributedDataParallel) else module
+        for name, parameter in inner.named_parameters():
+            if parameter in measured:
+                name = name.replace("_orig_mod.", "").replace("_checkpoint_wrapped_module.", "")
+                norm, largest = measured[parameter]
+                metrics |= {f"update/{name}.norm": norm, f"update/{name}.max": largest}
+        return metrics
+
+    def _parameters(self) -> list[Tensor]:
+        """The model's parameters, in the order of the groups."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
     def _filled(self, parameters: list[Tensor]) -> list[Tensor | None]:
         """Fill the stand-ins of what this rank owns with whole parameters and gradients; the whole parameters."""
         layouts = [self._layouts[parameter] for parameter in parameters]
-        gradients = [_placed_gradient(parameter) for parameter in parameters]
+        gradients = [placed_gradient(parameter) for parameter in parameters]
         with explained():
             exchange = self._exchange()
             whole_gradients = exchange.gather(list(zip(layouts, gradients, strict=True)))
@@ -300,7 +347,7 @@ class Sharded(Optimizer):
         """  # noqa: DOC502  (raised by the communication)
         self._pass_options_down()
         packed = self.optimizer.state_dict()
-        owners = [self._layouts[parameter].owner for group in self.param_groups for parameter in group["params"]]
+        owners = [self._layouts[parameter].owner for parameter in self._parameters()]
         packed["state"] = self._agreement.merged_state(packed["state"], owners)
         return packed
 
@@ -316,9 +363,13 @@ class Sharded(Optimizer):
 
         Source: elementary.
         """  # noqa: DOC502  (raised by the optimizer inside)
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        mine = {index for index, p in enumerate(parameters) if self._layouts[p].owner == self._agreement.rank}
-        states = {k: s for k, s in state_dict["state"].items() if not isinstance(k, int) or k in mine}
+        keys = [key for group in state_dict["param_groups"] for key in group["params"]]  # indices, or names
+        others = {
+            key
+            for key, parameter in zip(keys, self._parameters(), strict=False)
+            if self._layouts[parameter].owner != self._agreement.rank
+        }
+        states = {key: state for key, state in state_dict["state"].items() if key not in others}
         self.optimizer.load_state_dict({**state_dict, "state": states})
         self._pairs = list(zip(self.param_groups, self.optimizer.param_groups, strict=True))
         for outer, inner in self._pairs:
@@ -335,12 +386,6 @@ def _placeholder(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.zeros((), dtype=like.dtype, device=like.device).expand(shape)
 
 
-def _placed_gradient(parameter: Tensor) -> Tensor:
-    """This rank's part of a gradient, placed as the parameter is."""
-    gradient = parameter.grad
-    if gradient is None:  # this rank holds no entry of the parameter
-        return torch.empty_like(local_tensor(parameter))
-    placements = getattr(parameter, "placements", None)
-    if placements is not None and gradient.placements != placements:  # type: ignore[attr-defined]
-        gradient = gradient.redistribute(placements=placements)  # type: ignore[attr-defined]
-    return local_tensor(gradient)
+def _norm_and_max(update: Tensor) -> tuple[float, float]:
+    """Frobenius norm and largest absolute entry."""
+    return float(torch.linalg.vector_norm(update, dtype=torch.float64)), float(update.abs().max())
