@@ -212,9 +212,9 @@ def _vector_ball(weight: float, norm: SingularValueNorm) -> Ball:
 
 
 def _by_program(Y: Tensor, balls: list[Ball], dims: int) -> Tensor:
-    """The upper bound of the convex program; said in the log where the bounds stay apart."""
-    low, high = gauge_of_sum(Y, balls, dims=dims, accuracy=_ACCURACY)
-    gap = float(((high - low) / torch.where(low > 0, low, 1)).max()) if low.numel() else 0.0
-    if gap > _ACCURACY:
+    """The upper bound of the convex program for each point of a batch; said in the log where the bounds stay apart."""
+    bounds = [gauge_of_sum(X, balls, accuracy=_ACCURACY) for X in Y.reshape(-1, *Y.shape[-dims:])]
+    gap = max((high / low - 1 for low, high in bounds if low > 0), default=0.0)
+    if gap > 2 * _ACCURACY:
         _log.warning("the value of a combined norm is known only to a relative %.1e", gap)
-    return high
+    return Y.new_tensor([high for _, high in bounds]).reshape(Y.shape[:-dims])
