@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -136,8 +137,7 @@ class RandomSpectrum:
         Source: elementary.
         """
         bits = zlib.crc32(sigma.detach().cpu().double().contiguous().numpy().tobytes())
-        generator = torch.Generator().manual_seed((self.seed << 32) % 2**62 + bits)
-        drawn = torch.rand(sigma.shape, generator=generator, dtype=torch.float64)
+        drawn = torch.from_numpy(np.random.default_rng([self.seed, bits]).random(sigma.shape))
         return (self.low + (self.high - self.low) * drawn).to(sigma)
 
 
