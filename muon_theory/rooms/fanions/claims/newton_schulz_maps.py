@@ -13,9 +13,12 @@ SEEDS = 5
 PRINTED = "40.868 484.88 .041 .122 .400 1.012 .707 .721 .471 1.110 .699 1.122"
 
 
-def _printed_images(leading: str = "3.4445") -> Finding:
+def _printed_images(leading: str | None = None) -> Finding:
     """Slopes at 0 and images of singular values under 3 and 5 steps, rounded to the printed digits, exact rationals."""
-    a, b, c = Fraction(leading), Fraction("-4.7750"), Fraction("2.0315")
+    from muon_theory.polar import COEFFICIENTS
+
+    a, b, c = (Fraction(str(coefficient)) for coefficient in COEFFICIENTS[QUINTIC].steps[0])
+    a = Fraction(leading) if leading else a
 
     def image(x: Fraction, steps: int) -> Fraction:
         for _ in range(steps):
