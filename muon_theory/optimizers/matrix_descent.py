@@ -45,7 +45,7 @@ def look_ahead_weight(momentum: float, nesterov: Nesterov) -> float:
     >>> look_ahead_weight(0.95, True), look_ahead_weight(0.5, "written"), look_ahead_weight(0.95, False)
     (0.95, 0.3333333333333333, 1.0)
     """
-    if nesterov is False:
+    if not nesterov:
         return 1.0
     return momentum / (1.0 + momentum) if nesterov == "written" else momentum
 

@@ -77,6 +77,8 @@ def test_without_nesterov_the_buffer_is_taken_and_without_momentum_the_gradient(
     gradients = [gaussian(5, 4, seed=seed) for seed in range(2)]
     _, X = run(lambda p: LmoDescent(p, Spectral(), momentum=0.5, nesterov=False), gradients)
     torch.testing.assert_close(X, 0.25 * gradients[0] + 0.5 * gradients[1])
+    _, X = run(lambda p: LmoDescent(p, Spectral(), momentum=0.5, nesterov=0), gradients)
+    torch.testing.assert_close(X, 0.25 * gradients[0] + 0.5 * gradients[1])
     for nesterov in (True, False, "written"):
         _, X = run(lambda p, n=nesterov: LmoDescent(p, Spectral(), momentum=0.0, nesterov=n), gradients)
         torch.testing.assert_close(X, gradients[1])
@@ -177,6 +179,21 @@ def test_a_hybrid_of_two_norms_and_adamw_resumes_bit_equal():
     steps(params, optimizer, range(2, 4))
     steps(twins, second, range(2, 4))
     assert all(torch.equal(one, two) for one, two in zip(params, twins, strict=True))
+
+
+def test_a_scheduler_that_cycles_momentum_is_followed():
+    parameter = nn.Parameter(torch.zeros(4, 3))
+    optimizer = LmoDescent([parameter], Spectral())
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=4)
+    buffer, seen = torch.zeros(4, 3), []
+    for step in range(3):
+        seen.append(optimizer.param_groups[0]["momentum"])
+        parameter.grad = gaussian(4, 3, seed=step).float()
+        optimizer.step()
+        scheduler.step()
+        buffer = seen[-1] * buffer + (1 - seen[-1]) * parameter.grad
+    assert len(set(seen)) > 1
+    torch.testing.assert_close(optimizer.state[parameter]["momentum_buffer"], buffer)
 
 
 def test_large_batches_are_split_and_give_the_same(monkeypatch):
