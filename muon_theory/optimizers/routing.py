@@ -155,7 +155,7 @@ def route_parameters(
     routes = _override(routes, "stacked", stacked, lambda route, count: replace(route, stacked=count))
     routes = _override(routes, "assign", assign, _assigned)
     for route in routes:
-        if route.optimizer == "muon":
+        if route.optimizer == "muon" or route.split_rows is not None or route.stacked != 0:
             check_blocks(route.name, route.shape, route.split_rows, route.stacked)
     return Routing(tuple(routes))
 
@@ -181,6 +181,7 @@ def _roles_in_modules(model: nn.Module) -> dict[Tensor, _Found]:
                 known = roles.get(parameter)
                 tied = known is not None and {known.role, found.role} == {"embedding", "hidden"}
                 roles[parameter] = _Found("tied", "embedding and linear weight in one") if tied else found
+    for module in model.modules():
         _find_fused_attention(module, roles)
     return roles
 
