@@ -42,8 +42,10 @@ def f_muon_gauge(sigma: Tensor, alpha: float) -> Tensor:
     clipped = alpha * torch.linalg.vector_norm(excess, dim=-1) < (1 - alpha) * s
     count = clipped.sum(dim=-1, keepdim=True).clamp_min(1)
     S_1, S_2 = sums.gather(-1, count - 1)[..., 0], squares.gather(-1, count - 1)[..., 0]
-    quadratic = count[..., 0] * alpha**2 - (1 - alpha) ** 2
-    root = (alpha**2 * S_1.square() - quadratic * S_2).clamp_min(0).sqrt()
+    taken = torch.arange(s.shape[-1], device=s.device) < count
+    spread = ((s - S_1[..., None] / count) * taken).square().sum(dim=-1)
+    # the discriminant alpha^2 S_1^2 - quadratic S_2, without cancellation: j S_2 - S_1^2 = j spread
+    root = ((1 - alpha) ** 2 * S_2 - alpha**2 * (count[..., 0] * spread)).clamp_min(0).sqrt()
     return largest * S_2 / _nonzero(alpha * S_1 + root)
 
 
@@ -77,9 +79,9 @@ def f_neon_gauge(sigma: Tensor, alpha: float) -> Tensor:
     S_1 = s.cumsum(dim=-1).gather(-1, count - 1)[..., 0]
     rest = (s * (torch.arange(s.shape[-1], device=s.device) >= count)).square().sum(dim=-1)
     j, beta = count[..., 0].to(s.dtype), 1 - alpha
-    quadratic, linear = beta**2 * j.square() - alpha**2 * j, beta**2 * j * S_1
+    linear = beta**2 * j * S_1
     constant = (beta**2 * S_1.square() - alpha**2 * rest).clamp_min(0)
-    root = (linear.square() - quadratic * constant).clamp_min(0).sqrt()
+    root = alpha * (j * (constant + beta**2 * j * rest)).sqrt()  # of linear^2 - quadratic constant
     tau = (constant / _nonzero(linear + root))[..., None]
     if alpha > 0.5:
         return largest * (s - tau).clamp_min(0).sum(dim=-1) / alpha

@@ -59,7 +59,9 @@ class KyFan(SingularValueNorm):
 
     @override
     def _maximizer_of(self, sigma: Tensor, kept: Tensor) -> Tensor:
-        rank = kept.sum(dim=-1, keepdim=True).clamp_min(1)  # below k only where nearly zero directions were dropped
+        rank = kept.sum(dim=-1, keepdim=True, dtype=sigma.dtype).clamp_min(
+            1
+        )  # below k only where nearly zero directions were dropped
         flat = kept / rank.clamp_max(self.k)
         peaked = sigma[..., 0] * self.k > sigma.sum(dim=-1)
         return torch.where(peaked[..., None], leading(sigma, 1.0) * kept, flat)
