@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 _ALIGNMENT_BYTES = 64
 _NARROWEST_BYTES = 2
 
 
-def orthogonalization_cost(shape: Sequence[int]) -> float:
+def block_shapes(
+    shape: Sequence[int], split_rows: Sequence[int] | None = None, stacked: int = 0
+) -> tuple[tuple[int, int], ...]:
+    """Shapes of the matrices a parameter is made of: one, flattened to (out, -1), unless it is fused or stacked.
+
+    Args:
+        shape: shape of the parameter.
+        split_rows: numbers of rows of the matrices fused in it, or None.
+        stacked: number of its leading dimensions that index matrices.
+
+    Returns:
+        (rows, columns) of each; none for a vector or scalar, or if there are no entries.
+
+    Source: elementary.
+
+    >>> block_shapes((6, 2, 2)), block_shapes((6, 4), split_rows=(4, 2)), block_shapes((2, 3, 4), stacked=1)
+    (((6, 4),), ((4, 4), (2, 4)), ((3, 4), (3, 4)))
+    """
+    if len(shape) - stacked < 2 or 0 in shape:
+        return ()
+    columns = math.prod(shape[stacked + 1 :])
+    rows = (shape[stacked],) if split_rows is None else tuple(split_rows)
+    return tuple((count, columns) for count in rows) * math.prod(shape[:stacked])
+
+
+def orthogonalization_cost(shape: Sequence[int], split_rows: Sequence[int] | None = None, stacked: int = 0) -> float:
     """Cost of orthogonalizing a parameter of this shape, in floating-point operations of one Newton-Schulz step.
 
-    With m <= n the sides of the parameter flattened to (out, -1)::
+    With m <= n the sides, summed over the matrices it is made of (`block_shapes`)::
 
         4 m^2 n + 2 m^3
 
@@ -21,6 +46,8 @@ def orthogonalization_cost(shape: Sequence[int]) -> float:
 
     Args:
         shape: shape of the parameter, sides >= 0.
+        split_rows: numbers of rows of the matrices fused in it, or None.
+        stacked: number of its leading dimensions that index matrices.
 
     Returns:
         The count, >= 0, without unit; only ratios matter here.
@@ -30,11 +57,10 @@ def orthogonalization_cost(shape: Sequence[int]) -> float:
     >>> orthogonalization_cost((2, 3)), orthogonalization_cost((3, 1, 2)), orthogonalization_cost((5,))
     (64.0, 64.0, 5.0)
     """
-    if len(shape) < 2 or 0 in shape:
+    blocks = block_shapes(shape, split_rows, stacked)
+    if not blocks:
         return float(math.prod(shape))
-    rows, columns = shape[0], math.prod(shape[1:])
-    short, long = min(rows, columns), max(rows, columns)
-    return 4.0 * short**2 * long + 2.0 * short**3
+    return sum(4.0 * min(block) ** 2 * max(block) + 2.0 * min(block) ** 3 for block in blocks)
 
 
 def balanced_owners(
@@ -88,25 +114,46 @@ def balanced_owners(
     return tuple(owners)
 
 
-def same_bits_in_any_batch(shape: Sequence[int]) -> bool:
+def same_bits_in_any_batch(rows: int, columns: int) -> bool:
     """Whether a batched product gives such a matrix the bits it gets alone: its sizes are multiples of 64 bytes.
 
     A CPU's matrix products round differently at differently aligned addresses. Matrices (and their Gram matrices) of
     64-byte multiples are aligned alike wherever they lie in a batch, others only in the same batch.
 
     Args:
-        shape: shape of the parameter, taken as flattened to (out, -1).
+        rows: number of rows.
+        columns: number of columns.
 
     Returns:
-        Whether m n and min(m, n)^2 entries of two bytes are multiples of 64 bytes. True below two dimensions.
+        Whether rows columns and min(rows, columns)^2 entries of two bytes are multiples of 64 bytes.
 
     Source: derived here, checked in tests/optimizers.
 
-    >>> same_bits_in_any_batch((64, 32)), same_bits_in_any_batch((7, 13))
+    >>> same_bits_in_any_batch(64, 32), same_bits_in_any_batch(7, 13)
     (True, False)
     """
-    if len(shape) < 2:
-        return True
-    rows, columns = shape[0], math.prod(shape[1:])
     sizes = (rows * columns, min(rows, columns) ** 2)
     return all(size * _NARROWEST_BYTES % _ALIGNMENT_BYTES == 0 for size in sizes)
+
+
+def batch_bundles(batches: Sequence[Iterable[Hashable]]) -> tuple[int, ...]:
+    """Bundles of parameters that must stay together because they have a batch in common, directly or by others.
+
+    Args:
+        batches: per parameter the keys of the batches it takes part in.
+
+    Returns:
+        A number per parameter, equal within a bundle.
+
+    Source: elementary (connected components).
+
+    >>> batch_bundles(["a", "b", "", "ac", "c", ""])
+    (0, 1, 2, 0, 0, 5)
+    """
+    bundles = list(range(len(batches)))
+    first: dict[Hashable, int] = {}
+    for index, keys in enumerate(batches):
+        for key in keys:
+            one, other = sorted((bundles[index], bundles[first.setdefault(key, index)]))
+            bundles = [one if bundle == other else bundle for bundle in bundles]
+    return tuple(bundles)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from muon_theory.optimizers.agreement import Agreement
-from muon_theory.optimizers.ownership import balanced_owners, orthogonalization_cost, same_bits_in_any_batch
+from muon_theory.optimizers.ownership import (
+    balanced_owners,
+    batch_bundles,
+    block_shapes,
+    orthogonalization_cost,
+    same_bits_in_any_batch,
+)
 from muon_theory.optimizers.shard_exchange import Box, Layout, local_box
+
+_WHOLE: dict[str, Any] = {"split_rows": None, "stacked": 0}
 
 
 def planned_layouts(
     parameters: Sequence[Tensor],
-    groups: Sequence[int],
+    groups: Sequence[tuple[int, Mapping[str, Any]]],
     agreement: Agreement,
     *,
     loads: Sequence[float] | None = None,
@@ -25,7 +32,7 @@ def planned_layouts(
 
     Args:
         parameters: DTensors, or ordinary tensors that each rank holds whole; the same in the same order on every rank.
-        groups: the number of each parameter's group.
+        groups: for each parameter its group's number and options, of which "split_rows" and "stacked" matter here.
         agreement: the ranks.
         loads: what each rank carries already, see `balanced_owners`.
         bit_equal: whether matrices of one group and shape whose bits depend on their batch share an owner.
@@ -40,21 +47,23 @@ def planned_layouts(
     Source: elementary.
 
     >>> import torch
-    >>> planned_layouts([torch.ones(2, 3)], [0], Agreement(None, None, 0, 1))[0].owner
+    >>> planned_layouts([torch.ones(2, 3)], [(0, {})], Agreement(None, None, 0, 1))[0].owner
     0
     """
     described = _described(parameters, agreement)
     everyone = agreement.gathered(described)
     _refuse_differences(everyone, agreement.rank)
     boxes = [tuple(other[index][3] for other in everyone) for index in range(len(described))]
-    keys = [
-        (group, shape[0], math.prod(shape[1:]), dtype) if bit_equal and not same_bits_in_any_batch(shape) else index
-        for index, (group, (shape, dtype, *_)) in enumerate(zip(groups, described, strict=True))
+    fusions = [{name: option.get(name, rest) for name, rest in _WHOLE.items()} for _, option in groups]
+    blocks = [block_shapes(entry[0], **fusion) for entry, fusion in zip(described, fusions, strict=True)]
+    batches = [
+        {(group, entry[1], block) for block in made_of if bit_equal and not same_bits_in_any_batch(*block)}
+        for (group, _), entry, made_of in zip(groups, described, blocks, strict=True)
     ]
     owners = balanced_owners(
-        [orthogonalization_cost(shape) for shape, *_ in described],
+        [orthogonalization_cost(entry[0], **fusion) for entry, fusion in zip(described, fusions, strict=True)],
         agreement.world_size,
-        bundles=keys,
+        bundles=batch_bundles(batches),
         preferred=[_largest_holders(each) for each in boxes],
         loads=loads,
     )

@@ -50,7 +50,7 @@ class Sharded(Optimizer):
         check_gradients: whether each step first looks for NaN, inf, and replicas whose gradients differ by more than
             1 %, and raises on every rank before anything is changed. None: on CPU only.
         bit_equal: whether matrices of equal shape whose size is no multiple of 64 bytes share an owner, since their
-            last bits depend on the batch they are in. False balances them too.
+            last bits depend on the batch they are in (`same_bits_in_any_batch`). False balances them too.
         record_updates: whether each step keeps what `get_post_step_metrics` reports, for one copy of the parameters
             over all ranks.
 
@@ -113,10 +113,8 @@ class Sharded(Optimizer):
         known = {id(inner): outer for outer, inner in self._pairs}
         groups = [group for group in self.optimizer.param_groups if id(group) not in known]
         parameters = [parameter for group in groups for parameter in group["params"]]
-        group_numbers = [len(known) + number for number, group in enumerate(groups) for _ in group["params"]]
-        layouts = planned_layouts(
-            parameters, group_numbers, self._agreement, loads=self.loads(), bit_equal=self._bit_equal
-        )
+        groups_of = [(len(known) + number, group) for number, group in enumerate(groups) for _ in group["params"]]
+        layouts = planned_layouts(parameters, groups_of, self._agreement, loads=self.loads(), bit_equal=self._bit_equal)
         for parameter, layout in zip(parameters, layouts, strict=True):
             self._layouts[parameter] = layout
             self._stand_ins[parameter] = self._stand_in(parameter, layout)
@@ -158,8 +156,10 @@ class Sharded(Optimizer):
         Source: elementary.
         """
         loads = [0.0] * self._agreement.world_size
-        for layout in self._layouts.values():
-            loads[layout.owner] += orthogonalization_cost(layout.shape)
+        for group in self.param_groups:
+            fusion = {"split_rows": group.get("split_rows"), "stacked": group.get("stacked", 0)}
+            for layout in (self._layouts[p] for p in group["params"] if p in self._layouts):
+                loads[layout.owner] += orthogonalization_cost(layout.shape, **fusion)
         return loads
 
     def lmo_input(self, parameter: Tensor) -> Tensor | None:
@@ -249,7 +249,8 @@ class Sharded(Optimizer):
             outer.update({option: value for option, value in inner.items() if option != "params"})
         with explained():
             self._exchange().scatter([(self._layouts[p], local_tensor(p)) for p in stepped], wholes)
-        self._show_state()
+        if stepped:
+            self._show_state()
         return loss
 
     def get_post_step_metrics(self, module: torch.nn.Module) -> dict[str, float]:
@@ -291,11 +292,10 @@ class Sharded(Optimizer):
     def _filled(self, parameters: list[Tensor]) -> list[Tensor | None]:
         """Fill the stand-ins of what this rank owns with whole parameters and gradients; the whole parameters."""
         layouts = [self._layouts[parameter] for parameter in parameters]
-        gradients = [placed_gradient(parameter) for parameter in parameters]
+        locals_and_gradients = [*map(local_tensor, parameters), *map(placed_gradient, parameters)]
         with explained():
-            exchange = self._exchange()
-            whole_gradients = exchange.gather(list(zip(layouts, gradients, strict=True)))
-            wholes = exchange.gather([(layout, local_tensor(p)) for layout, p in zip(layouts, parameters, strict=True)])
+            gathered = self._exchange().gather(list(zip(layouts * 2, locals_and_gradients, strict=True)))
+        wholes, whole_gradients = gathered[: len(parameters)], gathered[len(parameters) :]
         for parameter, whole, gradient in zip(parameters, wholes, whole_gradients, strict=True):
             if whole is not None:
                 self._stand_ins[parameter].data = whole
@@ -322,9 +322,7 @@ class Sharded(Optimizer):
     def _show_state(self) -> None:
         """Let `state` show the owned parameters' state, and an empty one of each other, so that it is empty nowhere."""
         inner = self.optimizer.state
-        self.state = defaultdict(dict)
-        if self._agreement.table([float(len(inner))]).any():
-            self.state.update({p: inner.get(stand_in, {}) for p, stand_in in self._stand_ins.items()})
+        self.state = defaultdict(dict, {p: inner.get(stand_in, {}) for p, stand_in in self._stand_ins.items()})
 
     def _label(self, index: int) -> str:
         """What to call the parameter of this running index in an error."""
@@ -374,7 +372,8 @@ class Sharded(Optimizer):
         self._pairs = list(zip(self.param_groups, self.optimizer.param_groups, strict=True))
         for outer, inner in self._pairs:
             outer.update({option: value for option, value in inner.items() if option != "params"})
-        self._show_state()
+        if state_dict["state"]:
+            self._show_state()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle and deepcopy: process groups belong to running processes."""

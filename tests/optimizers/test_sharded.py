@@ -10,9 +10,15 @@ import pytest
 import torch
 
 from muon_theory.optimizers import Muon
-from muon_theory.optimizers.ownership import balanced_owners, orthogonalization_cost
+from muon_theory.optimizers.ownership import (
+    balanced_owners,
+    batch_bundles,
+    orthogonalization_cost,
+    same_bits_in_any_batch,
+)
 from muon_theory.optimizers.shard_exchange import Box, Layout
 from muon_theory.optimizers.sharded import Sharded
+from muon_theory.polar import orthogonalize
 
 WORKER = Path(__file__).parent / "sharded_processes" / "worker.py"
 
@@ -76,6 +82,12 @@ def test_step_metrics_are_those_of_the_whole_matrices(world: int, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_gradients_may_be_placed_unlike_their_parameters(world: int, tmp_path: Path) -> None:
+    launch(world, "placements", folder=tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_what_is_wrong_on_one_rank_is_an_error_on_all(world: int, tmp_path: Path) -> None:
     launch(world, "refusals", folder=tmp_path)
@@ -104,6 +116,25 @@ def test_every_rank_gets_its_share_of_the_cost() -> None:
         loads = [sum(cost for cost, owner in zip(costs, owners, strict=True) if owner == rank) for rank in range(world)]
         assert max(loads) <= 4 / 3 * max(sum(costs) / world, max(costs))
     assert len(set(balanced_owners(costs, 100))) == len(shapes)
+
+
+def test_matrices_of_64_byte_multiples_get_the_same_bits_in_any_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for rows, columns in ((8, 8), (8, 20), (16, 64), (64, 32), (24, 32), (32, 33), (128, 128)):
+        assert same_bits_in_any_batch(rows, columns)
+        for dtype in (torch.float32, torch.float64):
+            X = torch.randn(5, rows, columns, generator=generator, dtype=dtype)
+            together = orthogonalize(X, "jordan_2024", 5)
+            for size in (1, 2, 3):
+                assert torch.equal(together[1 : 1 + size], orthogonalize(X[1 : 1 + size], "jordan_2024", 5))
+
+
+def test_a_batch_in_common_makes_a_bundle() -> None:
+    assert batch_bundles([]) == ()
+    assert batch_bundles([{1}, {2}, {3, 2}, {3}, set()]) == (0, 1, 1, 1, 4)
+    assert batch_bundles([{1}, {2}, {1, 2}]) == (0, 0, 0)
+    assert orthogonalization_cost((4, 8, 8), stacked=1) == 4 * orthogonalization_cost((8, 8))
+    assert orthogonalization_cost((24, 8), split_rows=(8, 8, 8)) == 3 * orthogonalization_cost((8, 8))
 
 
 def test_bundles_keep_one_owner_and_preferred_ranks_break_ties() -> None:

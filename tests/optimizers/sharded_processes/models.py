@@ -34,6 +34,11 @@ def make(name: str, parameters: Any) -> torch.optim.Optimizer:
             return Muon(matrices, lr=0.03, exact=True, nesterov=False)
         case "auto":
             return Muon(matrices, lr=0.03, method="auto", compute_dtype=torch.bfloat16)
+        case "fused":
+            fused = [
+                {"params": [p], "split_rows": (3, p.shape[0] - 3)} for p in matrices if p.shape[0] > 6 and p.ndim == 2
+            ]
+            return Muon([*fused, {"params": [p for p in matrices if p.ndim == 4], "stacked": 1}], lr=0.03)
         case "Hybrid":
             vectors = [p for p in parameters if p.ndim < 2]
             return Hybrid([Muon(matrices, lr=0.03), torch.optim.AdamW(vectors, lr=0.01)])
@@ -54,7 +59,7 @@ def make(name: str, parameters: Any) -> torch.optim.Optimizer:
 
 
 REQUIRED = ["Muon", "Hybrid", "Fanion", "MuonAll", "Dion"]
-OPTIMIZERS = [*REQUIRED, "exact", "auto", "SFanion", "SpectralMap", "Scale"]
+OPTIMIZERS = [*REQUIRED, "exact", "auto", "fused", "SFanion", "SpectralMap", "Scale"]
 
 
 def whole(tensor: Tensor) -> Tensor:

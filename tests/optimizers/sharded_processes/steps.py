@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,8 +19,11 @@ from models import (
     spread_model,
     whole,
 )
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
+from muon_theory.optimizers import Muon
 from muon_theory.optimizers.sharded import Sharded
 
 SHAPES = [(64, 32), (64, 32), (64, 32), (7, 13), (7, 13), (7, 13), (5, 3, 3, 3), (1, 20), (3, 70), (33, 9), (32, 128)]
@@ -48,9 +52,10 @@ def steps_are_bit_equal(world: int, layout: str, name: str, dtype: torch.dtype, 
         for index, (one, other) in enumerate(zip(alone, spread, strict=True)):
             bits_equal(one.detach(), whole(other).detach(), f"{layout} {name} {dtype} step {step} parameter {index}")
     bits_equal(reference.state_dict(), sharded.state_dict(), "state")
-    owners = {sharded.owner(p) for p in spread if p.ndim > 1}
+    stepped = [parameter for group in sharded.param_groups for parameter in group["params"]]
+    owners = {sharded.owner(parameter) for parameter in stepped}
     assert len(owners) == world, f"only ranks {owners} own something"
-    for parameter in spread:
+    for parameter in stepped:
         offered = sharded.lmo_input(parameter)
         assert offered is None or sharded.owner(parameter) == dist.get_rank()
 
@@ -104,6 +109,38 @@ def metrics_agree(world: int, kind: str) -> None:
 def metrics(world: int, folder: Path) -> None:
     for kind in ["ddp", "fsdp"] + (["hsdp", "tensor_parallel"] if world % 2 == 0 else []):
         metrics_agree(world, kind)
+
+
+def same_steps(world: int, parameter: nn.Parameter, gradient: Tensor, placed: Tensor, group: Any = None) -> None:
+    """Two steps of one parameter with a gradient that is placed in some way, against a single process."""
+    alone = nn.Parameter(whole(parameter.detach()).clone())
+    reference, sharded = Muon([alone], lr=0.1), Sharded(Muon([parameter], lr=0.1), process_group=group, timeout=30)
+    for _ in range(2):
+        alone.grad, parameter.grad = gradient.clone(), placed.clone()
+        reference.step()
+        sharded.step()
+    bits_equal(alone.detach(), whole(parameter).detach(), f"gradient {getattr(placed, 'placements', 'on a group')}")
+
+
+def placements(world: int, folder: Path) -> None:
+    """Gradients placed unlike their parameter, parameters on a part of the mesh, and groups of some of the ranks."""
+    rank = dist.get_rank()
+    mesh = init_device_mesh("cpu", (world,))
+    gradient = torch.arange(48.0).reshape(8, 6).sin()
+    start = torch.ones(8, 6)
+    for own, of_gradient in ((Replicate(), Shard(0)), (Shard(0), Replicate()), (Shard(1), Shard(0))):
+        parameter = nn.Parameter(distribute_tensor(start, mesh, [own]))
+        same_steps(world, parameter, gradient, distribute_tensor(gradient, mesh, [of_gradient]))
+    parameter = nn.Parameter(distribute_tensor(start, mesh, [Shard(0)]))
+    partial = DTensor.from_local(gradient * (rank + 1), mesh, [Partial()])
+    same_steps(world, parameter, partial.full_tensor(), partial)
+    if world != 4:
+        return
+    square = init_device_mesh("cpu", (2, 2), mesh_dim_names=("data", "tensor"))
+    parameter = nn.Parameter(distribute_tensor(start, square["tensor"], [Shard(1)]))
+    same_steps(world, parameter, gradient, distribute_tensor(gradient, square["tensor"], [Shard(1)]))
+    mine = gradient + square["data"].get_local_rank()  # a stage of its own on every pair of ranks
+    same_steps(world, nn.Parameter(mine.clone()), mine, mine, square["tensor"].get_group())
 
 
 def two_ranks(world: int, folder: Path) -> None:

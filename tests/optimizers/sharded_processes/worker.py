@@ -20,7 +20,7 @@ from checkpoints import (
     save_distributed_checkpoint,
 )
 from failures import rank_killed, rank_killed_in_a_step, rank_stuck, refusals
-from steps import bit_equal_steps, metrics, trainings, two_ranks
+from steps import bit_equal_steps, metrics, placements, trainings, two_ranks
 
 SCENARIOS: dict[str, Callable[[int, Path], None]] = {
     function.__name__: function
@@ -32,6 +32,7 @@ SCENARIOS: dict[str, Callable[[int, Path], None]] = {
         resume_checkpoints,
         save_distributed_checkpoint,
         metrics,
+        placements,
         refusals,
         rank_killed,
         rank_stuck,
