@@ -144,6 +144,8 @@ class Dion(CheckedOptimizer):
                     shape = tuple(parameter.shape)
                     raise ValueError(f"rank is {options['rank']}, but {name} of shape {shape} has rank {smaller} only")
 
+    # Tracing the loop over shapes gave the second shape the first one's directions (torch 2.13): it runs untraced.
+    @torch._disable_dynamo  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
     def step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         """Step the parameters of a group, those of one shape together.
 

@@ -322,3 +322,20 @@ def test_options_out_of_range_are_rejected(options, message):
 def test_vectors_are_rejected():
     with pytest.raises(ValueError, match="AdamW"):
         Dion([nn.Parameter(torch.ones(3))])
+
+
+@pytest.mark.slow
+def test_a_compiled_step_over_several_shapes_equals_the_eager_one():
+    shapes = [(6, 8), (8, 5), (6, 8), (4, 3, 2, 2)]
+    gradients = [tensors(shape, 3, seed=i) for i, shape in enumerate(shapes)]
+    results = []
+    for compiled in (False, True):
+        parameters = [nn.Parameter(torch.zeros(shape, dtype=torch.float64)) for shape in shapes]
+        optimizer = Dion(parameters, rank=2, check_finite=False)
+        step = torch.compile(lambda o=optimizer: o.step(), backend="eager") if compiled else optimizer.step
+        for t in range(3):
+            for parameter, sequence in zip(parameters, gradients, strict=True):
+                parameter.grad = sequence[t].clone()
+            step()
+        results.append([parameter.detach().clone() for parameter in parameters])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
