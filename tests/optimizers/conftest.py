@@ -41,7 +41,6 @@ class Case:
     vectors: bool = False  # steps vectors too
     shapes: tuple[tuple[int, ...], ...] = SHAPES
     scale_invariant: bool = True
-    traced: bool = True  # see the test of compiled steps
     continuous: bool = True  # nearly equal gradients give nearly equal steps
     average: str | None = "momentum_buffer"  # where the state holds the average of the gradients
     group_options: dict[str, Any] = field(default_factory=dict)  # what add_param_group needs besides the group
@@ -106,10 +105,10 @@ def _hybrid(params, **options):
 
 
 CASES = [
-    Case("Muon", _with(Muon), traced=False),
-    Case("Muon exact", _with(Muon, exact=True), traced=False),
-    Case("Muon matched", _with(Muon, match_frobenius=True, ns_steps=3, nesterov=False), traced=False),
-    Case("Muon bfloat16", _with(Muon, compute_dtype=torch.bfloat16), continuous=False, traced=False),
+    Case("Muon", _with(Muon)),
+    Case("Muon exact", _with(Muon, exact=True)),
+    Case("Muon matched", _with(Muon, match_frobenius=True, ns_steps=3, nesterov=False)),
+    Case("Muon bfloat16", _with(Muon, compute_dtype=torch.bfloat16), continuous=False),
     Case("Fanion", _with(Fanion, k=2)),
     Case("Fanion full", _with(Fanion, k=None, nesterov="written")),
     Case("Neon", _with(Neon)),
@@ -129,9 +128,9 @@ CASES = [
     Case("Scale without momentum", _with(Scale), average=None),
     Case("MuonAll", _with(MuonAll), vectors=True),
     Case("MuonAll exact", _with(MuonAll, exact=True, nesterov=False), vectors=True),
-    Case("Dion", _with(Dion, rank=2), average=None, traced=False),
+    Case("Dion", _with(Dion, rank=2), average=None),
     Case("Dion exact", _with(Dion, rank=2, exact=True, right="polar"), average=None),
-    Case("Hybrid", _hybrid, group_options={"optimizer": 0}, traced=False),
+    Case("Hybrid", _hybrid, group_options={"optimizer": 0}),
 ]
 
 

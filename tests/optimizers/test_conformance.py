@@ -312,11 +312,10 @@ def _equals_its_compiled_step(case):
 
 @pytest.mark.slow
 def test_a_compiled_training_step_equals_the_eager_one(case):
-    if not case.traced:
-        pytest.skip("torch 2.13 traces the loop over shapes wrongly: the second shape gets the first one's directions")
+    # torch 2.13 traced a loop over shapes wrongly in two of them: the second shape got the first one's directions
     _equals_its_compiled_step(case)
 
 
-def test_a_compiled_training_step_of_sign_descent_equals_the_eager_one(case):
-    if case.name == "sign_descent":  # the cheapest to trace; the others are slow tests
+def test_a_compiled_training_step_of_muon_and_of_sign_descent_equals_the_eager_one(case):
+    if case.name in {"Muon", "sign_descent"}:  # the others are slow tests
         _equals_its_compiled_step(case)
