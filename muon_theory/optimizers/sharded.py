@@ -32,9 +32,9 @@ class Sharded(Optimizer):
 
     From equal state and equal gradients the step is bit-equal to the single-process step on the same CPU and thread
     count, because it is the same arithmetic on the same whole matrices; on a GPU a product may round differently in
-    a batch of another size. The gradients themselves differ by the order in which the ranks' parts are summed; the
-    polar factor amplifies that where singular values are small: 20 steps agree to about 1e-8 in float64, and only to
-    about 1e-2 in float32.
+    a batch of another size. The gradients themselves differ by the order in which the ranks' parts are summed, and the
+    polar factor amplifies that where singular values are small: 20 steps agree to 1e-8 in float64, and in float32 to
+    between 1e-6 and 1e-2, by the spectra they meet.
 
     `state_dict()` gathers the optimizer's ordinary state_dict on every rank (a collective: all ranks call it), so that
     one saved at 4 ranks loads at any number, into `Sharded` or into the optimizer alone, with an identical next step.
@@ -45,8 +45,9 @@ class Sharded(Optimizer):
             and schedule it through this object from here on. Its parameters are exchanged for the stand-ins.
         process_group: the ranks that share the parameters; None: all of them, or this process alone where
             torch.distributed is not initialised. Every rank gives the same parameters in the same order.
-        timeout: seconds, > 0, after which a rank that waits for a lost one raises. Covers this object's own
-            communication (on a GPU its messages of data follow the process group's own timeout).
+        timeout: seconds, > 0, after which a rank that waits for another raises; longer than one rank ever works while
+            the others wait. Covers this object's own communication (on a GPU its messages of data follow the process
+            group's own timeout).
         check_gradients: whether each step first looks for NaN, inf, and replicas whose gradients differ by more than
             1 %, and raises on every rank before anything is changed. None: on CPU only.
         bit_equal: whether matrices of equal shape whose size is no multiple of 64 bytes share an owner, since their
@@ -241,7 +242,7 @@ class Sharded(Optimizer):
                 self._emptied(parameter)
         self._agreement.all_or_none(failure)
         self._updates = {
-            parameter: _norm_and_max(whole - old)
+            parameter: _norm_and_max(whole, old)
             for parameter, whole, old in zip(stepped, wholes, before, strict=True)
             if whole is not None and old is not None
         }
@@ -264,14 +265,16 @@ class Sharded(Optimizer):
 
         Returns:
             "update/{name}.norm", the Frobenius norm, and "update/{name}.max", the largest absolute entry, of each
-            parameter of this optimizer that has a name; 0 where the last step had no gradient. Empty without
-            `record_updates`.
+            parameter of this optimizer that has a name; 0 where the last step had no gradient.
+
+        Raises:
+            ValueError: without `record_updates`.
 
         Source: the keys are OLMo's (allenai/OLMo, pull request 882); there the update is taken before the learning rate
         and without the decay.
         """
         if not self._record_updates:
-            return {}
+            raise ValueError("no step was measured; build Sharded(optimizer, record_updates=True)")
         parameters = self._parameters()
         rows = [number for p in parameters for number in self._updates.get(p, (0.0, 0.0))]
         numbers = self._agreement.table(rows).sum(dim=0).reshape(-1, 2).tolist()
@@ -385,6 +388,8 @@ def _placeholder(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.zeros((), dtype=like.dtype, device=like.device).expand(shape)
 
 
-def _norm_and_max(update: Tensor) -> tuple[float, float]:
-    """Frobenius norm and largest absolute entry."""
+def _norm_and_max(after: Tensor, before: Tensor) -> tuple[float, float]:
+    """Frobenius norm and largest absolute entry of an update."""
+    wide = torch.promote_types(after.dtype, torch.float32)
+    update = after.to(wide) - before.to(wide)
     return float(torch.linalg.vector_norm(update, dtype=torch.float64)), float(update.abs().max())

@@ -18,6 +18,7 @@ from muon_theory.optimizers.ownership import (
 )
 from muon_theory.optimizers.shard_exchange import Box, Layout
 from muon_theory.optimizers.sharded import Sharded
+from muon_theory.optimizers.step_metrics import get_post_step_metrics
 from muon_theory.polar import orthogonalize
 
 WORKER = Path(__file__).parent / "sharded_processes" / "worker.py"
@@ -182,6 +183,7 @@ def test_alone_it_is_the_optimizer_inside() -> None:
     assert sharded.get_post_step_metrics(two).keys() == {
         f"update/{name}.{kind}" for name in ("weight", "bias") for kind in ("norm", "max")
     }
+    assert get_post_step_metrics(sharded, two) == sharded.get_post_step_metrics(two)
     restored = torch.optim.AdamW(one.parameters(), lr=0.1)
     restored.load_state_dict(sharded.state_dict())
     assert torch.equal(restored.state[one.weight]["exp_avg"], plain.state[one.weight]["exp_avg"])
@@ -198,5 +200,7 @@ def test_bad_arguments_are_named() -> None:
     stepped.step()
     with pytest.raises(ValueError, match="has taken steps already"):
         Sharded(stepped)
+    with pytest.raises(ValueError, match="record_updates=True"):
+        Sharded(Muon([torch.nn.Parameter(torch.ones(2, 2))])).get_post_step_metrics(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="meta device"):
         Sharded(Muon([torch.nn.Parameter(torch.ones(2, 2, device="meta"))]))
