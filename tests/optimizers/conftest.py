@@ -138,3 +138,9 @@ CASES = [
 def case(request):
     """Each optimizer under contract."""
     return request.param
+
+
+@pytest.fixture
+def bench():
+    """What the contract does with an optimizer, without one."""
+    return Case

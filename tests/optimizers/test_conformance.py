@@ -2,12 +2,15 @@
 
 import copy
 import io
+import math
 import pickle
 import warnings
 
 import pytest
 import torch
 from torch import nn
+
+from muon_theory.optimizers import Hybrid, Muon, MuonAll, shape_factor
 
 
 def test_a_step_moves_every_parameter_downhill_and_two_runs_are_bit_equal(case):
@@ -288,6 +291,20 @@ def test_step_hooks_run_around_a_step(case):
     assert len(seen) == 2
     assert not torch.equal(*seen)
     assert "lr: 0.05" in repr(optimizer)
+
+
+@pytest.mark.parametrize("kind", [Muon, MuonAll, lambda params, **options: Hybrid([Muon(params, **options)])])
+@pytest.mark.parametrize("adjust_lr_fn", [None, "match_rms_adamw"])
+def test_where_torch_has_the_rule_the_update_is_torchs_within_bfloat16_rounding(bench, kind, adjust_lr_fn):
+    shapes = ((12, 7), (7, 12), (1, 5), (33, 64))
+    params, twins = bench.parameters(shapes), bench.parameters(shapes)
+    options = {"lr": 0.03, "weight_decay": 0.2, "momentum": 0.9, "ns_steps": 5, "adjust_lr_fn": adjust_lr_fn}
+    ours = bench.train(kind(params, compute_dtype=torch.bfloat16, **options), params, 4)
+    theirs = bench.train(torch.optim.Muon(twins, **options), twins, 4)
+    for one, two, shape in zip(ours, theirs, shapes, strict=True):
+        # bfloat16 rounds to u = 2^-9; five steps on both sides leave 7 u of the update, 16 u are allowed
+        step = 0.03 * shape_factor(*shape, adjust_lr_fn)
+        assert float((one - two).norm()) <= 4 * step * 16 * 2**-9 * math.sqrt(min(shape))
 
 
 def _equals_its_compiled_step(case):
