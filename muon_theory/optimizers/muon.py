@@ -243,30 +243,31 @@ class Muon(Optimizer):
         """Step the matrices of one group, those of one shape, dtype and device together."""
         stepped = [parameter for parameter in group["params"] if parameter.grad is not None]
         split_rows, stacked = group["split_rows"], group["stacked"]
-        blocks: dict[Tensor, list[Tensor]] = {}
-        alike: defaultdict[tuple[Any, ...], list[tuple[Tensor, int]]] = defaultdict(list)
-        for parameter, lmo_input in zip(stepped, self._advance(stepped, group), strict=True):
-            self._lmo_inputs[parameter] = lmo_input.reshape(lmo_input.shape[0], -1)
-            blocks[parameter] = matrix_blocks(lmo_input, split_rows, stacked)
-            for index, block in enumerate(blocks[parameter]):
-                alike[tuple(block.shape), block.dtype, block.device].append((parameter, index))
-        orthogonalizer = Orthogonalizer.of_group(group)
         whole = split_rows is None and stacked == 0
+        blocks: list[list[Tensor]] = []
+        alike: defaultdict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
+        for place, lmo_input in enumerate(self._advance(stepped, group)):
+            matrix = lmo_input if lmo_input.ndim == 2 else lmo_input.reshape(lmo_input.shape[0], -1)
+            self._lmo_inputs[stepped[place]] = matrix
+            blocks.append([matrix] if whole else matrix_blocks(lmo_input, split_rows, stacked))
+            for index, block in enumerate(blocks[-1]):
+                alike[tuple(block.shape), block.dtype, block.device].append((place, index))
+        orthogonalizer = Orthogonalizer.of_group(group)
         for (shape, _, device), places in alike.items():
             count = _matrices_at_once(shape, device)
             for start in range(0, len(places), count):
                 batch = places[start : start + count]
-                inputs = [blocks[parameter][index] for parameter, index in batch]
+                inputs = [blocks[place][index] for place, index in batch]
                 updates = orthogonalizer(inputs[0][None] if len(inputs) == 1 else torch.stack(inputs))
                 factor = shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
                 if whole:
-                    _write([parameter for parameter, _ in batch], list(updates.unbind()), group, factor)
+                    _write([stepped[place] for place, _ in batch], list(updates.unbind()), group, factor)
                     continue
-                for (parameter, index), update in zip(batch, updates * factor, strict=True):
-                    blocks[parameter][index] = update
+                for (place, index), update in zip(batch, updates * factor, strict=True):
+                    blocks[place][index] = update
         if not whole:
-            directions = [joined_blocks(blocks[parameter], parameter.shape, split_rows) for parameter in stepped]
-            _write(stepped, directions, group, 1.0)
+            joined = [joined_blocks(own, p.shape, split_rows) for own, p in zip(blocks, stepped, strict=True)]
+            _write(stepped, joined, group, 1.0)
 
     def _advance(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """Advance the momentum buffers and return what is to be orthogonalised, as fresh tensors."""
@@ -293,7 +294,10 @@ def _write(parameters: list[Tensor], directions: list[Tensor], group: dict[str, 
     if not parameters:
         return
     lr = float(group["lr"])
-    directions = [O.reshape(parameter.shape) for parameter, O in zip(parameters, directions, strict=True)]
+    directions = [
+        O if parameter.ndim == 2 else O.reshape(parameter.shape)
+        for parameter, O in zip(parameters, directions, strict=True)
+    ]
     if lr * group["weight_decay"] != 0:
         torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_add_(parameters, directions, alpha=-lr * factor)  # pyright: ignore[reportPrivateImportUsage]

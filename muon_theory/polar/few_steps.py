@@ -154,7 +154,7 @@ def _iterate(Y: Tensor, A: Tensor, square: Tensor, norm: Tensor, rows: tuple[Row
     n, m = Y.shape[-2:]
     c1, c3, c5 = rows[0]
     # in float32: the terms cancel where a singular value passes the first polynomial's minimum
-    rest = (A * (c3 / norm**2)).add_(square * (c5 / norm**4)).to(Y.dtype)
+    rest = (A * (c3 / norm**2)).addcmul_(square, c5 / norm**4).to(Y.dtype)
     if Y.shape[0] == 1:
         Y, rest, norm = Y[0], rest[0], norm[0]
     # dense, because the large cancelling coefficients of the first step need the Gram matrix formed anew after it
