@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from muon_theory.norms.projections import ky_fan, project_capped
+from muon_theory.norms.projections import ky_fan, nonzero, project_capped
 
 _NEWTON_STEPS = 200
 
@@ -46,7 +46,7 @@ def f_muon_gauge(sigma: Tensor, alpha: float) -> Tensor:
     spread = ((s - S_1[..., None] / count) * taken).square().sum(dim=-1)
     # the discriminant alpha^2 S_1^2 - quadratic S_2, without cancellation: j S_2 - S_1^2 = j spread
     root = ((1 - alpha) ** 2 * S_2 - alpha**2 * (count[..., 0] * spread)).clamp_min(0).sqrt()
-    return largest * S_2 / _nonzero(alpha * S_1 + root)
+    return largest * S_2 / nonzero(alpha * S_1 + root)
 
 
 def f_neon_gauge(sigma: Tensor, alpha: float) -> Tensor:
@@ -82,7 +82,7 @@ def f_neon_gauge(sigma: Tensor, alpha: float) -> Tensor:
     linear = beta**2 * j * S_1
     constant = (beta**2 * S_1.square() - alpha**2 * rest).clamp_min(0)
     root = alpha * (j * (constant + beta**2 * j * rest)).sqrt()  # of linear^2 - quadratic constant
-    tau = (constant / _nonzero(linear + root))[..., None]
+    tau = (constant / nonzero(linear + root))[..., None]
     if alpha > 0.5:
         return largest * (s - tau).clamp_min(0).sum(dim=-1) / alpha
     return largest * torch.linalg.vector_norm(torch.minimum(s, tau), dim=-1) / beta
@@ -123,11 +123,11 @@ def f_fanion_gauge(sigma: Tensor, k: float, alpha: float) -> Tensor:
     frobenius = torch.linalg.vector_norm(s, dim=-1)
     if alpha in (0, 1):
         return largest * (capped if alpha == 1 else frobenius)
-    t = s.square().sum(dim=-1) / _nonzero(alpha * ky_fan(s, k) + (1 - alpha) * frobenius)
+    t = s.square().sum(dim=-1) / nonzero(alpha * ky_fan(s, k) + (1 - alpha) * frobenius)
     for _ in range(_NEWTON_STEPS):
         residual = s - project_capped(s, alpha * t, k * alpha * t)
         distance = torch.linalg.vector_norm(residual, dim=-1)
-        slope = alpha * ky_fan(residual, k) / _nonzero(distance) + (1 - alpha)
+        slope = alpha * ky_fan(residual, k) / nonzero(distance) + (1 - alpha)
         step = (distance - (1 - alpha) * t) / slope
         t = t + step.clamp_min(0)
         if not bool((step > 4e-16 * t).any()):
@@ -156,9 +156,4 @@ def check_alpha(alpha: float) -> None:
 def _relative(sigma: Tensor) -> tuple[Tensor, Tensor]:
     """The largest singular value, and all of them divided by it."""
     largest = sigma[..., 0]
-    return largest, sigma / _nonzero(largest)[..., None]
-
-
-def _nonzero(size: Tensor) -> Tensor:
-    """The divisor: 1 where the size is zero."""
-    return torch.where(size == 0, 1, size)
+    return largest, sigma / nonzero(largest)[..., None]

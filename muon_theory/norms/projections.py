@@ -125,8 +125,7 @@ def project_power(s: Tensor, p: float, radius: Tensor) -> Tensor:
         >>> project_power(torch.tensor([3.0, 4.0]).double(), 2.0, torch.tensor(1.0).double())
         tensor([0.6000, 0.8000], dtype=torch.float64)
     """
-    size = s.amax(dim=-1)
-    size = torch.where(size > 0, size, 1)
+    size = nonzero(s.amax(dim=-1))
     s, bound = s / size[..., None], radius / size
 
     largest_lam = (s.shape[-1] ** (1 / p) / bound).pow(p - 1)  # for max z >= bound r^(-1/p) and s <= 1
@@ -154,6 +153,24 @@ def _shrink(s: Tensor, p: float, lam: Tensor) -> Tensor:
         if not bool((step > 1e-16).any()):
             break
     return y if p >= 2 else y.pow(power)
+
+
+def nonzero(size: Tensor) -> Tensor:
+    """The divisor that a size gives: 1 where it is zero.
+
+    Args:
+        size: tensor of any shape.
+
+    Returns:
+        Tensor of the same shape, nonzero.
+
+    Source: elementary.
+
+    Example:
+        >>> nonzero(torch.tensor([0.0, 2.0]))
+        tensor([1., 2.])
+    """
+    return torch.where(size == 0, 1, size)
 
 
 def ky_fan(s: Tensor, k: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from muon_theory.norms.norm import Norm
-from muon_theory.norms.projections import project_capped
+from muon_theory.norms.projections import nonzero, project_capped
 
 _TIE = 16 * torch.finfo(torch.float64).eps
 
@@ -133,12 +133,12 @@ class SumOfRowNorms(_SumOfLengths):
 def _lengths(Y: Tensor, axis: int) -> Tensor:
     """Euclidean lengths along the axis, which is kept; safe against underflow of squares."""
     largest = Y.abs().amax(dim=axis, keepdim=True)
-    scaled = Y / torch.where(largest == 0, 1, largest)
+    scaled = Y / nonzero(largest)
     return torch.linalg.vector_norm(scaled, dim=axis, keepdim=True) * largest
 
 
 def _directions(Y: Tensor, axis: int) -> Tensor:
     """Rows or columns of length one; zero ones stay zero."""
     largest = Y.abs().amax(dim=axis, keepdim=True)
-    scaled = Y / torch.where(largest == 0, 1, largest)
+    scaled = Y / nonzero(largest)
     return scaled / torch.linalg.vector_norm(scaled, dim=axis, keepdim=True).clamp_min(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from muon_theory.norms.norm import Norm
-from muon_theory.norms.projections import project_capped, project_power
+from muon_theory.norms.projections import nonzero, project_capped, project_power
 from muon_theory.polar.exact import polar_factor
 
 # Two computed singular values closer than this, relative to sigma_1, tie: each carries up to 32 eps of rounding.
@@ -91,7 +91,7 @@ class Frobenius(SingularValueNorm):
 
     @override
     def _maximizer(self, Y: Tensor, tolerance: float) -> Tensor:
-        return Y / _nonzero(torch.linalg.matrix_norm(Y))[..., None, None]
+        return Y / nonzero(torch.linalg.matrix_norm(Y))[..., None, None]
 
     @override
     def _gauge_of(self, sigma: Tensor) -> Tensor:
@@ -103,15 +103,15 @@ class Frobenius(SingularValueNorm):
 
     @override
     def _maximizer_of(self, sigma: Tensor, kept: Tensor) -> Tensor:
-        return sigma / _nonzero(self._gauge_of(sigma))[..., None]
+        return sigma / nonzero(self._gauge_of(sigma))[..., None]
 
     @override
     def _projection(self, Y: Tensor, radius: Tensor) -> Tensor:
-        return Y * (radius / _nonzero(torch.linalg.matrix_norm(Y))).clamp_max(1)[..., None, None]
+        return Y * (radius / nonzero(torch.linalg.matrix_norm(Y))).clamp_max(1)[..., None, None]
 
     @override
     def _projection_of(self, sigma: Tensor, radius: Tensor) -> Tensor:
-        return sigma * (radius / _nonzero(self._gauge_of(sigma))).clamp_max(1)[..., None]
+        return sigma * (radius / nonzero(self._gauge_of(sigma))).clamp_max(1)[..., None]
 
 
 @dataclass(frozen=True)
@@ -222,9 +222,9 @@ class Schatten(SingularValueNorm):
     def _maximizer_of(self, sigma: Tensor, kept: Tensor) -> Tensor:
         if self.p == 1:
             return leading(sigma, 1.0) * kept
-        relative = sigma * kept / _nonzero(sigma[..., :1])
+        relative = sigma * kept / nonzero(sigma[..., :1])
         powers = relative.pow(self._conjugate - 1) * kept
-        return powers / _nonzero(_power_norm(powers, self.p))[..., None]
+        return powers / nonzero(_power_norm(powers, self.p))[..., None]
 
     @override
     def _projection_of(self, sigma: Tensor, radius: Tensor) -> Tensor:
@@ -268,9 +268,4 @@ def _power_norm(s: Tensor, p: float) -> Tensor:
     largest = s.amax(dim=-1)
     if math.isinf(p):
         return largest
-    return largest * (s / _nonzero(largest)[..., None]).pow(p).sum(dim=-1).pow(1 / p)
-
-
-def _nonzero(size: Tensor) -> Tensor:
-    """The divisor: 1 where the size is zero."""
-    return torch.where(size == 0, 1, size)
+    return largest * (s / nonzero(largest)[..., None]).pow(p).sum(dim=-1).pow(1 / p)

@@ -7,7 +7,7 @@ corner off, so that the step turns with the gradient again; blending in the ball
 
 Source: Legeartis et al. 2025 (arXiv 2512.09678); the balls of real k and of the blends derived here.
 
-Cost: quick and full 2 s on one core. Scale: exact formulas, no samples; for S- a convex program to 1e-9.
+Cost: quick and full 2 s on one core. Scale: exact formulas, no samples; for S- a convex program to 1e-8.
 """
 
 from __future__ import annotations
