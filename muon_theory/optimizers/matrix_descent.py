@@ -15,6 +15,7 @@ from torch import Tensor
 
 from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, check_number, check_parameters
 from muon_theory.optimizers.muon import shape_factor
+from muon_theory.optimizers.validation import listed_parameters
 
 ShapeRule = Literal["none", "original", "match_rms_adamw", "spectral"]
 Nesterov = bool | Literal["coded", "written"]
@@ -193,26 +194,11 @@ class MatrixDescent(CheckedOptimizer):
         Raises:
             ValueError: if an option or a parameter's shape is out of range, the group is empty or a parameter is given
                 twice; nothing is added then.
+            TypeError: if a parameter is not a real floating-point tensor.
 
         Source: elementary.
-        """
-        if isinstance(param_group, dict) and "params" in param_group and not isinstance(param_group["params"], set):
-            listed = param_group["params"]
-            listed = [listed] if isinstance(listed, Tensor) else list(listed)
-            if not listed:
-                raise ValueError("a parameter group is empty; leave it out, or give it at least one parameter")
-            self._check_given_once(listed)
-            param_group = self._labelled(param_group | {"params": listed})
-        super().add_param_group(param_group)
-
-    def _check_given_once(self, listed: list[Any]) -> None:
-        """Check that no parameter of a list is twice in it or in the optimizer already."""
-        seen = {id(parameter) for group in self.param_groups for parameter in group["params"]}
-        for index, entry in enumerate(listed):
-            name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
-            if id(parameter) in seen:
-                raise ValueError(f"{name} of the group is given twice; each parameter may be given once only")
-            seen.add(id(parameter))
+        """  # noqa: DOC502  (raised by the checks below)
+        super().add_param_group(self._labelled(listed_parameters(param_group)))
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_object_options": self._object_options, "_objects": self._objects}
