@@ -1,4 +1,4 @@
-"""One process of the sharded tests: python sharded_worker.py FOLDER SCENARIO..., started with RANK and WORLD_SIZE set.
+"""One process of the sharded tests: python worker.py FOLDER SCENARIO..., started with RANK and WORLD_SIZE set.
 
 Writes `<folder>/<scenario>.<rank>` with "ok" or a traceback. A scenario is a function of the world's size and a folder.
 """
