@@ -106,7 +106,7 @@ def _scaled(X: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Each matrix divided by a power of two, rounded once to dtype, and its Frobenius norm, then in [1/2, 1]."""
     wide = torch.promote_types(torch.promote_types(X.dtype, dtype), _WIDE)
     norm = torch.linalg.vector_norm(X, dim=(-2, -1), keepdim=True, dtype=wide)
-    if X.device.type != "cpu" or not bool(((norm > _SMALL_NORM) & (norm < _LARGE_NORM)).all()):
+    if X.device.type != "cpu" or not all(_SMALL_NORM < size < _LARGE_NORM for size in norm.flatten().tolist()):
         X = _divided_by_power_of_two(X.to(wide), X.abs().amax(dim=(-2, -1), keepdim=True).to(wide))[0]
         norm = torch.linalg.vector_norm(X, dim=(-2, -1), keepdim=True)
     Y, frobenius = _divided_by_power_of_two(X.to(wide) if dtype == torch.float16 else X.to(dtype), norm)
@@ -117,7 +117,7 @@ def _divided_by_power_of_two(X: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     """X and its size divided by the power of two next above the size; unchanged where that is zero."""
     mantissa, _ = torch.frexp(size)
     power = torch.where(size > 0, size / mantissa, 1.0)
-    return X / power.to(X.dtype), size / power
+    return X / power.to(X.dtype), torch.where(size > 0, mantissa, 0.0)
 
 
 def _rungs(relative: Tensor) -> list[int]:
