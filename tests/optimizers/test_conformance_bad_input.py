@@ -60,6 +60,8 @@ def test_lists_of_parameters_that_make_no_sense_are_rejected(case):
         case.build([])
     with pytest.raises(ValueError, match="appear in more than one|given twice|already"):
         case.build([{"params": [one]}, {"params": [one]}])
+    with pytest.raises((ValueError, UserWarning), match="twice|duplicate"):  # Muon leaves it to torch, which warns
+        case.build([one, one])
     with pytest.raises(TypeError, match="set"):
         case.build([{"params": {one, two}}])
     with pytest.raises(ValueError, match=r"shape \(0, 3\)"):
