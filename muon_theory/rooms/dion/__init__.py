@@ -20,7 +20,8 @@ Assumptions of the law: the gradient is constant and mu is near 1. Its error is 
 random exponential spectra, .27 on a recorded one. One warm power step a step, or noise, change little.
 
 Read: the algorithm, its code, its experiments on language models. Derived here: everything in (1) to (3) that carries a
-number. Language models were not trained here, and nothing is claimed about them.
+number. Language models were not trained here, and nothing is claimed about them; on a deterministic quadratic error
+feedback helps or hurts, by rank and by how the factors are found (five statements in the studies of this room).
 
 Formulas: `error_feedback` has the law, its constant and the simulation of the modes; `draws` the matrices on which the
 geometry of a step is measured. The step itself is `muon_theory.optimizers.low_rank`, the optimizer
