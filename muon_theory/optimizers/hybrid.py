@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from muon_theory.optimizers.routing import Routing
 
 
 class Hybrid(Optimizer):
@@ -15,7 +18,8 @@ class Hybrid(Optimizer):
 
     `param_groups` are the inner optimizers' own groups in order, and one `state` is shared by all, so learning-rate
     schedulers, `zero_grad`, `state_dict` and `load_state_dict` work as on any optimizer. A step steps them in order;
-    hooks registered on the hybrid run once a step, hooks registered on an inner optimizer still run with it.
+    hooks registered on the hybrid run once a step, hooks registered on an inner optimizer still run with it. `routing`
+    is the table of who steps what where `hybrid` made it, else None.
 
     Args:
         optimizers: at least one optimizer; their parameters must not overlap. From here on step,
@@ -36,6 +40,7 @@ class Hybrid(Optimizer):
     """
 
     optimizers: list[Optimizer]
+    routing: Routing | None = None
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         optimizers = list(optimizers)
@@ -74,7 +79,7 @@ class Hybrid(Optimizer):
         return super().state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"optimizers": self.optimizers}
+        return super().__getstate__() | {"optimizers": self.optimizers, "routing": self.routing}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from muon_theory.polar import CoefficientSet, orthogonalize
 from muon_theory.polar.exact import default_rank_tolerance, polar_factor
+from muon_theory.polar.few_steps import few_steps
 from muon_theory.spectra import singular_values
 
 
@@ -20,8 +21,8 @@ class Orthogonalizer:
     """Orthogonalization of a batch of matrices by the options of a Muon group.
 
     Args:
-        method: a key of `COEFFICIENTS`, "taylor_<degree>" or a `CoefficientSet`.
-        steps: number of Newton-Schulz steps, >= 0.
+        method: a key of `COEFFICIENTS`, "taylor_<degree>", a `CoefficientSet`, or "auto" for `few_steps`.
+        steps: number of Newton-Schulz steps, >= 0; idle with "auto".
         exact: whether to take the exact polar factor instead.
         compute_dtype: dtype of the iteration or None.
         match_frobenius: whether to rescale to the Frobenius norm of the exact polar factor, sqrt(rank).
@@ -65,11 +66,15 @@ class Orthogonalizer:
 
         Source: Jordan 2024 (Newton-Schulz); elementary (rescaling).
 
-        Cost: one `polar_factor` or `orthogonalize` call; with `match_frobenius` one `singular_values` call more.
+        Cost: one `polar_factor`, `few_steps` or `orthogonalize` call; with `match_frobenius` one `singular_values` call
+        more.
         """
         if self.exact:
             return polar_factor(X)
-        update = orthogonalize(X, self.method, self.steps, compute_dtype=self.compute_dtype)
+        if self.method == "auto":
+            update = few_steps(X, compute_dtype=self.compute_dtype)
+        else:
+            update = orthogonalize(X, self.method, self.steps, compute_dtype=self.compute_dtype)
         return update * _rescaling(X, update) if self.match_frobenius else update
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -11,7 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from muon_theory.optimizers.hybrid import Hybrid
+from muon_theory.optimizers.learning_rates import width_factor
+from muon_theory.optimizers.matrix_blocks import matrix_blocks
 from muon_theory.optimizers.muon import Muon
+from muon_theory.optimizers.routing import Route, Routing, Target, route_parameters
+
+_LOGGER = logging.getLogger(__name__)
 
 NamedParameters = tuple[tuple[str, nn.Parameter], ...]
 Matrices = Literal["hidden", "all"]
@@ -128,3 +135,127 @@ def muon_with_adamw(
         decay = weight_decay if adamw_weight_decay is None else adamw_weight_decay
         optimizers.append(torch.optim.AdamW(roles.rest, lr=adamw_lr, betas=adamw_betas, weight_decay=decay))
     return Hybrid(optimizers)
+
+
+def hybrid(
+    model: nn.Module,
+    *,
+    lr: float = 0.02,
+    adamw_lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    adamw_weight_decay: float | None = None,
+    adamw_betas: tuple[float, float] = (0.9, 0.999),
+    decay_vectors: bool = False,
+    example: Any = None,
+    assign: Mapping[str, Target] | None = None,
+    split: Mapping[str, Sequence[int]] | None = None,
+    stacked: Mapping[str, int] | None = None,
+    base_model: nn.Module | None = None,
+    **muon_options: Any,
+) -> Hybrid:
+    """Muon for the matrices of a model and AdamW for the rest, every parameter routed by its role.
+
+    See `route_parameters` for the rule. The result carries the routing: `str(optimizer.routing)` is the table, which is
+    logged too, and `optimizer.routing.table()` a DataFrame. Fused projections are split, stacks taken as batches.
+
+    Args:
+        model: the model.
+        lr: Muon's learning rate, >= 0.
+        adamw_lr: AdamW's learning rate, >= 0.
+        weight_decay: Muon's decoupled weight decay, >= 0.
+        adamw_weight_decay: AdamW's; None takes `weight_decay`.
+        adamw_betas: AdamW's decay rates of the two moments.
+        decay_vectors: whether vectors (biases, gains of norms) decay as well.
+        example: an input with which the model is run once to read the roles from its graph, or None.
+        assign: optimizer by name or pattern against the rule, e.g. {"stem.*": "adamw"}.
+        split: rows of fused matrices by name or pattern, e.g. {"*.qkv.weight": (512, 128, 128)}.
+        stacked: number of leading dimensions that index matrices, by name or pattern.
+        base_model: the same architecture at the width the learning rates were tuned for: each group's rate is then
+            multiplied by `width_factor`, so that they carry over; None takes the rates as they are.
+        **muon_options: further keyword arguments of `Muon`: momentum, nesterov, method, ns_steps, exact, ...
+
+    Returns:
+        The hybrid; Muon is stepped first, so that a gradient it rejects leaves every parameter unchanged.
+
+    Raises:
+        ValueError: if nothing is left for Muon, an override does not fit, or the base model has other parameters.
+
+    Source: Jordan 2024 (the split); Yang, Simon, Bernstein 2023, arXiv 2310.17813 (the rates by width).
+
+    A UserWarning names an embedding or a head that is assigned to Muon.
+
+    >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 9))
+    >>> optimizer = hybrid(model, method="auto")
+    >>> [(type(inner).__name__, sum(len(g["params"]) for g in inner.param_groups)) for inner in optimizer.optimizers]
+    [('Muon', 1), ('AdamW', 4)]
+    """
+    routing = route_parameters(model, example=example, assign=assign, split=split, stacked=stacked)
+    _warn_of_outer_matrices(routing)
+    parameters = dict(model.named_parameters())
+    decay = weight_decay if adamw_weight_decay is None else adamw_weight_decay
+    scales = _width_factors(routing, base_model, muon_options.get("adjust_lr_fn"))
+    muon: dict[Any, dict[str, Any]] = {}
+    rest: dict[Any, dict[str, Any]] = {}
+    for route in routing.routes:
+        entry, scale = (route.name, parameters[route.name]), scales[route.name]
+        if route.optimizer == "muon":
+            options = {"lr": lr * scale, "split_rows": route.split_rows, "stacked": route.stacked}
+            group = muon.setdefault(tuple(options.values()), {"params": [], **options})
+        else:
+            plain = len(route.shape) < 2 or route.role == "vector"
+            options = {"lr": adamw_lr * scale, "weight_decay": decay if decay_vectors or not plain else 0.0}
+            group = rest.setdefault(tuple(options.values()), {"params": [], **options})
+        group["params"].append(entry)
+    if not muon:
+        raise ValueError(f"nothing is left for Muon; use torch.optim.AdamW, or assign={{...: 'muon'}}:\n{routing}")
+    optimizers: list[torch.optim.Optimizer] = [Muon(list(muon.values()), lr, weight_decay, **muon_options)]
+    if rest:
+        optimizers.append(torch.optim.AdamW(list(rest.values()), lr=adamw_lr, betas=adamw_betas, weight_decay=decay))
+    result = Hybrid(optimizers)
+    result.routing = routing
+    _LOGGER.info("Parameters and their optimizers:\n%s", routing)
+    return result
+
+
+def _warn_of_outer_matrices(routing: Routing) -> None:
+    """Warn of heads and embeddings that are assigned to Muon."""
+    for route in routing.routes:
+        if route.optimizer == "muon" and route.role in ("head", "embedding", "tied", "table"):
+            what = {"head": "the output head", "tied": "an embedding tied to the head"}.get(
+                route.role, f"a {route.role}"
+            )
+            what = "an embedding" if route.role == "embedding" else what
+            message = f"{route.name!r} is {what} and goes to Muon; AdamW suits it better: drop it from `assign`"
+            warnings.warn(message, stacklevel=3)
+
+
+def _width_factors(routing: Routing, base_model: nn.Module | None, adjust_lr_fn: str | None) -> dict[str, float]:
+    """Factor of each learning rate between the base model's width and this one's."""
+    if base_model is None:
+        return {route.name: 1.0 for route in routing.routes}
+    base = dict(base_model.named_parameters())
+    factors = {}
+    for route in routing.routes:
+        if route.name not in base or base[route.name].ndim != len(route.shape):
+            raise ValueError(f"base_model has no {route.name!r} of {len(route.shape)} dimensions; give the same layers")
+        factors[route.name] = _width_factor(route, tuple(base[route.name].shape), adjust_lr_fn)
+    return factors
+
+
+def _width_factor(route: Route, base_shape: tuple[int, ...], adjust_lr_fn: str | None) -> float:
+    """Factor of the learning rate of one parameter."""
+    if route.role in ("vector", "table") or len(route.shape) < 2:
+        return 1.0
+    rule = (adjust_lr_fn or "original") if route.optimizer == "muon" else "adamw"
+    own, base = _fans(route, route.shape), _fans(route, base_shape)
+    return width_factor(route.role, own, base, rule)
+
+
+def _fans(route: Route, shape: tuple[int, ...]) -> tuple[int, int]:
+    """(outputs, inputs) of the first matrix of a parameter; an embedding's rows are its inputs."""
+    split = route.split_rows if route.split_rows is not None and sum(route.split_rows) == shape[route.stacked] else None
+    if route.split_rows is not None and split is None:  # the base model: fused in the same proportions
+        whole = sum(route.split_rows)
+        split = tuple(rows * shape[route.stacked] // whole for rows in route.split_rows)
+    rows, columns = matrix_blocks(torch.empty(shape, device="meta"), split, route.stacked)[0].shape
+    return (columns, rows) if route.role in ("embedding", "tied") else (rows, columns)

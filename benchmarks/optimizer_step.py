@@ -1,0 +1,202 @@
+"""Time of one optimizer step beside torch.optim.Muon and other packages, and distance of the update from exact.
+
+Run: python benchmarks/optimizer_step.py [--rounds 9] [--threads 2] [--models a,b,c] [--momenta gaussian,...].
+Exit status 1 if a goal is missed. The distance is the root mean square over the directions of all matrices of the
+update minus the exact polar factor, ||O - U V^T||_F / sqrt(rank), taken from the first step without weight decay, when
+the LMO input is a multiple of the gradient. Goals bind on Gaussian momentum; the distance must not exceed torch's.
+"""
+
+import argparse
+import math
+import sys
+import warnings
+from collections.abc import Callable
+
+import torch
+from paired_timing import interleaved, machine, paired_ratio
+from torch import Tensor, nn
+
+from muon_theory.optimizers.muon import Muon, shape_factor
+from muon_theory.polar import polar_factor
+from muon_theory.spectra import log_uniform_spectrum, prescribed_matrix, recorded_matrix, recorded_spectra
+
+TORCH, AUTO = "torch.optim.Muon", 'Muon(method="auto")'
+GOALS = {"a": 0.75, "b": 0.5, "c": 0.25}
+MOMENTA = ("gaussian", "log_uniform", "recorded")
+
+
+def transformer() -> list[tuple[int, ...]]:
+    """(a): the square and the wide matrices of four transformer blocks."""
+    return [(768, 768)] * 4 + [(768, 3072)] * 4
+
+
+def residual_network() -> list[tuple[int, ...]]:
+    """(b): the 38 weights of the residual network for CIFAR of depth 38 (He et al. 2016), kernels as they are."""
+    shapes: list[tuple[int, ...]] = [(16, 3, 3, 3)]
+    inputs = 16
+    for width in (16, 32, 64):
+        for _ in range(12):
+            shapes.append((width, inputs, 3, 3))
+            inputs = width
+    return [*shapes, (10, 64)]
+
+
+MODELS = {
+    "a": ("4 x (768 x 768) + 4 x (768 x 3072)", transformer()),
+    "b": ("residual network, 38 small matrices", residual_network()),
+    "c": ("64 matrices 64 x 64", [(64, 64)] * 64),
+}
+
+
+def gradients(shapes: list[tuple[int, ...]], momentum: str) -> list[Tensor]:
+    """One gradient a parameter, of the kind of spectrum that is asked for."""
+    generator = torch.Generator().manual_seed(0)
+    flat = [(shape[0], math.prod(shape[1:])) for shape in shapes]
+    if momentum == "gaussian":
+        matrices = [torch.randn(size, generator=generator) for size in flat]
+    elif momentum == "log_uniform":
+        matrices = [
+            prescribed_matrix(log_uniform_spectrum(min(size), 1e3), *size, seed=index, dtype=torch.float32)
+            for index, size in enumerate(flat)
+        ]
+    else:
+        matrices = [_recorded(size, index) for index, size in enumerate(flat)]
+    return [matrix.reshape(shape) for matrix, shape in zip(matrices, shapes, strict=True)]
+
+
+def _recorded(size: tuple[int, int], index: int) -> Tensor:
+    """A matrix of this size whose spectrum is a recorded momentum's, stretched to its number of singular values."""
+    table = recorded_spectra()
+    momenta = table[table["kind"].isin(["momentum", "lmo_input"])]
+    table = (momenta if len(momenta) else table).reset_index(drop=True)
+    row = table.iloc[(7 * index) % len(table)]
+    if (row["rows"], row["columns"]) == size:
+        return recorded_matrix(row)
+    sigma = torch.as_tensor(row["sigma"]).clamp_min(1e-12 * row["sigma"][0]).log()[None, None]
+    stretched = nn.functional.interpolate(sigma, min(size), mode="linear", align_corners=True)[0, 0].exp()
+    return prescribed_matrix(stretched.numpy(), *size, seed=index, dtype=torch.float32)
+
+
+def _flattened(build: Callable) -> Callable:
+    """An optimizer that takes 2-D parameters only, given kernels flattened once, outside the timing."""
+    return lambda parameters: build([p.detach().reshape(p.shape[0], -1).requires_grad_() for p in parameters])
+
+
+def _pytorch_optimizer(parameters: list[Tensor]) -> torch.optim.Optimizer:
+    from pytorch_optimizer import Muon as Other
+
+    return Other([{"params": parameters, "use_muon": True}], lr=1.0, weight_decay=0.0)
+
+
+def _heavyball(parameters: list[Tensor]) -> torch.optim.Optimizer:
+    from heavyball import Muon as Other
+
+    return Other(parameters, lr=1.0, weight_decay=0.0)
+
+
+def _dion(parameters: list[Tensor]) -> torch.optim.Optimizer:
+    from dion import Muon as Other
+
+    return Other(parameters, lr=1.0, weight_decay=0.0)
+
+
+CONTESTANTS: dict[str, Callable] = {
+    TORCH: _flattened(lambda parameters: torch.optim.Muon(parameters, lr=1.0, weight_decay=0.0)),
+    AUTO: lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0, method="auto"),
+    "Muon(), float32": lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0),
+    "Muon(), bfloat16": lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0, compute_dtype=torch.bfloat16),
+    "Muon(exact=True)": lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0, exact=True),
+}
+OTHER_PACKAGES = {
+    "pytorch_optimizer.Muon": _flattened(_pytorch_optimizer),
+    "heavyball.Muon": _flattened(_heavyball),
+    "dion.Muon": _flattened(_dion),
+}
+
+
+class Contestant:
+    """An optimizer with parameters and gradients of its own."""
+
+    def __init__(self, build: Callable, given: list[Tensor]) -> None:
+        self.optimizer = build([nn.Parameter(torch.zeros_like(gradient)) for gradient in given])
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.given = given
+
+    def __call__(self) -> None:
+        """Hand the gradients over (some packages use them up) and step."""
+        for parameter, gradient in zip(self.parameters, self.given, strict=True):
+            parameter.grad = gradient.view(parameter.shape)
+        self.optimizer.step()
+
+    def distance(self) -> float:
+        """Distance of the first step's directions from the exact polar factors; the scale of an update is no error."""
+        before = [parameter.detach().clone() for parameter in self.parameters]
+        self()
+        total, directions = 0.0, 0
+        for parameter, start, gradient in zip(self.parameters, before, self.given, strict=True):
+            matrix = gradient.flatten(1).double()
+            O = (start - parameter.detach()).flatten(1).double() / shape_factor(*matrix.shape)
+            total += float(torch.linalg.matrix_norm(O - polar_factor(matrix))) ** 2
+            directions += min(matrix.shape)
+        return math.sqrt(total / directions)
+
+
+def contestants(given: list[Tensor], skipped: set[str]) -> dict[str, Contestant]:
+    """Every contestant that runs here; why another does not is printed once."""
+    running = {name: Contestant(build, given) for name, build in CONTESTANTS.items() if name not in skipped}
+    for name, build in OTHER_PACKAGES.items():
+        if name in skipped:
+            continue
+        try:
+            running[name] = Contestant(build, given)
+            running[name]()
+        except Exception as error:  # another package may fail in any way; the table goes on without it
+            running.pop(name, None)
+            skipped.add(name)
+            print(f"{name} left out: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    return running
+
+
+def compare(model: str, momentum: str, rounds: int, skipped: set[str]) -> bool:
+    """Print one table; whether the goals are met."""
+    title, shapes = MODELS[model]
+    given = gradients(shapes, momentum)
+    running = contestants(given, skipped)
+    distances = {name: contestant.distance() for name, contestant in running.items()}
+    seconds = interleaved(running, rounds)
+    print(f"\n({model}) {title}; {momentum} momentum\n{'':28}{'median ms':>10}{'ratio':>8}{'distance':>10}")
+    for name, times in seconds.items():
+        ratio = paired_ratio(seconds, name, TORCH)
+        print(f"{name:<28}{1e3 * sorted(times)[rounds // 2]:>10.2f}{ratio:>8.3f}{distances[name]:>10.4f}")
+    met = distances[AUTO] <= distances[TORCH]
+    if momentum == "gaussian":
+        met &= paired_ratio(seconds, AUTO, TORCH) <= GOALS[model]
+        print(f"goal: ratio <= {GOALS[model]:g} at no larger distance: {'met' if met else 'MISSED'}")
+    elif not met:
+        print("distance larger than torch's: MISSED")
+    return met
+
+
+def main() -> int:
+    """Print one table a model and momentum; 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="at least 7 for a verdict")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--models", default="a,b,c")
+    parser.add_argument("--momenta", default=",".join(MOMENTA))
+    parser.add_argument("--skip", default="", help="contestants to leave out, separated by commas")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    warnings.simplefilter("ignore")
+    print(machine())
+    skipped = set(filter(None, options.skip.split(",")))
+    results = [
+        compare(model, momentum, options.rounds, skipped)
+        for model in options.models.split(",")
+        for momentum in options.momenta.split(",")
+    ]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

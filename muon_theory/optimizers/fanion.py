@@ -1,0 +1,298 @@
+"""Fanions: descent along the leading k singular directions of the momentum, alone or blended with a second oracle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from muon_theory.norms import DualKyFan, Frobenius, MaxEntry, Spectral
+from muon_theory.optimizers.checked_optimizer import matrix_shape
+from muon_theory.optimizers.matrix_descent import MatrixDescent, Nesterov, ShapeRule
+
+
+class Fanion(MatrixDescent):
+    """Fanion-k: descent along P_k(X) = sum over i <= k of u_i v_i^T, the oracle of the dual Ky Fan k norm.
+
+    The step is `W <- (1 - lr w) W - lr c P_k(X)`, see `MatrixDescent`; `||P_k||_F = sqrt(k)`. k = 1 is Neon, k = r (the
+    smaller size) Muon with the exact polar factor. A k that is not whole takes a fraction of the next direction. Zero
+    directions stay zero, so fewer than k are taken where the rank of X is below k.
+
+    Args:
+        params: parameters, named parameters or parameter groups; each tensor with ndim >= 2.
+        k: how many directions, 1 <= k <= min(rows, columns) of every matrix of the group; None: all of each matrix.
+        lr: learning rate >= 0 (as Muon's), a float or a tensor of one element.
+        momentum: b in [0, 1).
+        nesterov: True or "coded" (the published code, torch's Muon), "written" (the paper) or False.
+        weight_decay: decoupled decay w >= 0, multiplied by the unadjusted lr.
+        adjust_lr_fn: shape factor c: "none" is 1 (as published), the others are Muon's.
+        maximize: whether to ascend.
+        check_finite: whether each step looks for NaN and inf in the gradients first; None: on CPU only.
+
+    Raises:
+        ValueError: if an option or a parameter's shape is out of range, a group is empty or a parameter is given twice.
+        TypeError: if a parameter is not a real floating-point tensor.
+
+    Source: arXiv 2512.09678v2, lemma on the oracle of the dual Ky Fan ball.
+
+    >>> import torch
+    >>> weight = torch.nn.Parameter(torch.zeros(3, 3))
+    >>> weight.grad = torch.diag(torch.tensor([3.0, 2.0, 1.0]))
+    >>> Fanion([weight], k=2, lr=1.0).step()
+    >>> weight.detach().diagonal()
+    tensor([-1., -1.,  0.])
+    """  # noqa: DOC502  (raised by the checks below)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        k: float | None,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.95,
+        nesterov: Nesterov = True,
+        weight_decay: float = 0.0,
+        *,
+        adjust_lr_fn: ShapeRule | None = "none",
+        maximize: bool = False,
+        check_finite: bool | None = None,
+        **blend: float,
+    ) -> None:
+        defaults = {
+            "k": k,
+            "lr": lr,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+            "adjust_lr_fn": adjust_lr_fn,
+            "maximize": maximize,
+        }
+        unknown = blend.keys() - self._blend_options
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no option {sorted(unknown)[0]!r}")
+        super().__init__(params, defaults | blend, check_finite=check_finite)
+
+    _blend_options: frozenset[str] = frozenset()
+
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Raise for options or parameters that the rule cannot take.
+
+        Args:
+            options: a group with the defaults filled in; "params" may be missing.
+
+        Raises:
+            ValueError: if k, alpha, eta or another option is out of range, or a matrix has fewer than k directions.
+
+        Source: elementary.
+        """
+        k = options["k"]
+        if k is not None and (isinstance(k, bool) or not isinstance(k, int | float) or not 1 <= k < math.inf):
+            raise ValueError(f"k is {k!r}; it must be a number >= 1, or None for all directions")
+        if not 0.0 <= options.get("alpha", 1.0) <= 1.0:
+            raise ValueError(f"alpha is {options['alpha']!r}; it must be in [0, 1], or the blend is no norm's oracle")
+        if not 0.0 < options.get("eta", 1.0) < math.inf:
+            raise ValueError(f"eta is {options['eta']!r}; it must be finite and > 0")
+        super().check_options(options)
+        if k is None:
+            return
+        for index, entry in enumerate(options.get("params", ())):
+            name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
+            if k > min(matrix_shape(parameter)):
+                raise ValueError(
+                    f"k is {k!r}, but {name} of shape {tuple(parameter.shape)} has {min(matrix_shape(parameter))} "
+                    "directions only: lower k, take k=None for all, or give it a group with a k of its own"
+                )
+
+    def direction(self, X: Tensor, group: dict[str, Any]) -> Tensor:
+        """Minus the leading k singular directions of a batch of matrices.
+
+        Args:
+            X: LMO inputs, shape (batch, m, n), finite.
+            group: a parameter group.
+
+        Returns:
+            -P_k(X), of X's shape and dtype.
+
+        Source: arXiv 2512.09678v2, lemma on the oracle of the dual Ky Fan ball.
+        """
+        return _minus_leading(X, group["k"])
+
+
+class Neon(Fanion):
+    """Neon: descent along u_1 v_1^T, the leading singular direction of the momentum; the oracle of the nuclear norm.
+
+    Args:
+        params: parameters, named parameters or parameter groups; each tensor with ndim >= 2.
+        lr: learning rate >= 0.
+        momentum: b in [0, 1).
+        nesterov: True or "coded", "written" or False.
+        weight_decay: decoupled decay w >= 0.
+        **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
+
+    Raises:
+        ValueError: as `Fanion`.
+        TypeError: as `Fanion`.
+
+    Source: arXiv 2512.09678v2 (Neon: Fanion-1).
+
+    >>> import torch
+    >>> weight = torch.nn.Parameter(torch.zeros(2, 3))
+    >>> weight.grad = torch.ones(2, 3)
+    >>> Neon([weight], lr=6**0.5).step()
+    >>> bool(torch.allclose(weight, -torch.ones(2, 3)))
+    True
+    """  # noqa: DOC502  (raised by Fanion)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.95,
+        nesterov: Nesterov = True,
+        weight_decay: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(params, 1, lr, momentum, nesterov, weight_decay, **options)
+
+
+class FFanion(Fanion):
+    """F-Fanion-k: descent along alpha P_k(X) + (1 - alpha) X / ||X||_F, Fanion-k blended with normalised SGD.
+
+    The oracle of the norm whose dual is alpha KyFan_k + (1 - alpha) Frobenius. k = 1 is F-Neon, k = None F-Muon;
+    alpha = 1 Fanion-k, alpha = 0 normalised SGD.
+
+    Args:
+        params: parameters, named parameters or parameter groups; each tensor with ndim >= 2.
+        k: how many directions, 1 <= k <= min(rows, columns); None: all of each matrix.
+        lr: learning rate >= 0.
+        momentum: b in [0, 1).
+        nesterov: True or "coded", "written" or False.
+        weight_decay: decoupled decay w >= 0.
+        alpha: weight of P_k, in [0, 1]; beyond, the blend is no norm's oracle. (The published code's `sgd_coeff` is
+            1 - alpha.)
+        **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
+
+    Raises:
+        ValueError: as `Fanion`, and if alpha is outside [0, 1].
+        TypeError: as `Fanion`.
+
+    Source: arXiv 2512.09678v2 (F-Fanions; conic combinations of oracles).
+
+    >>> import torch
+    >>> weight = torch.nn.Parameter(torch.zeros(2, 2))
+    >>> weight.grad = torch.diag(torch.tensor([4.0, 3.0]))
+    >>> FFanion([weight], k=1, lr=1.0, alpha=0.5).step()
+    >>> weight.detach().diagonal()
+    tensor([-0.9000, -0.3000])
+    """  # noqa: DOC502  (raised by Fanion)
+
+    _blend_options = frozenset({"alpha"})
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        k: float | None = None,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.95,
+        nesterov: Nesterov = True,
+        weight_decay: float = 0.0,
+        *,
+        alpha: float = 0.5,
+        **options: Any,
+    ) -> None:
+        super().__init__(params, k, lr, momentum, nesterov, weight_decay, alpha=alpha, **options)
+
+    def direction(self, X: Tensor, group: dict[str, Any]) -> Tensor:
+        """Blend of the Fanion direction and the normalised momentum.
+
+        Args:
+            X: LMO inputs, shape (batch, m, n), finite.
+            group: a parameter group.
+
+        Returns:
+            -alpha P_k(X) - (1 - alpha) X / ||X||_F, of X's shape and dtype.
+
+        Source: arXiv 2512.09678v2 (F-Fanions).
+        """
+        alpha = group["alpha"]
+        return _blend(alpha, X, group["k"], lambda: (1 - alpha) * Frobenius().lmo(X))
+
+
+class SFanion(Fanion):
+    """S-Fanion-k: descent along alpha P_k(X) + (1 - alpha) eta sign(X), Fanion-k blended with sign descent.
+
+    The oracle of the norm whose dual is alpha KyFan_k + (1 - alpha) eta SumEntries (the source prints (1 - alpha)/eta,
+    which is no norm of this oracle). k = 1 is S-Neon, k = None S-Muon.
+
+    Args:
+        params: parameters, named parameters or parameter groups; each tensor with ndim >= 2.
+        k: how many directions, 1 <= k <= min(rows, columns); None: all of each matrix.
+        lr: learning rate >= 0.
+        momentum: b in [0, 1).
+        nesterov: True or "coded", "written" or False.
+        weight_decay: decoupled decay w >= 0.
+        alpha: weight of P_k, in [0, 1].
+        eta: entry of the sign part relative to P_k, > 0; that part's Frobenius norm is eta sqrt(rows columns).
+        **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
+
+    Raises:
+        ValueError: as `Fanion`, and if alpha is outside [0, 1] or eta is not positive.
+        TypeError: as `Fanion`.
+
+    Source: arXiv 2512.09678v2 (S-Fanions); the dual norm derived here, checked in tests/norms.
+
+    >>> import torch
+    >>> weight = torch.nn.Parameter(torch.zeros(2, 2))
+    >>> weight.grad = torch.diag(torch.tensor([4.0, 3.0]))
+    >>> SFanion([weight], k=1, lr=1.0, alpha=0.5, eta=0.2).step()
+    >>> weight.detach().diagonal()
+    tensor([-0.6000, -0.1000])
+    """  # noqa: DOC502  (raised by Fanion)
+
+    _blend_options = frozenset({"alpha", "eta"})
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        k: float | None = None,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.95,
+        nesterov: Nesterov = True,
+        weight_decay: float = 0.0,
+        *,
+        alpha: float = 0.5,
+        eta: float = 0.01,
+        **options: Any,
+    ) -> None:
+        super().__init__(params, k, lr, momentum, nesterov, weight_decay, alpha=alpha, eta=eta, **options)
+
+    def direction(self, X: Tensor, group: dict[str, Any]) -> Tensor:
+        """Blend of the Fanion direction and the signs of the momentum.
+
+        Args:
+            X: LMO inputs, shape (batch, m, n), finite.
+            group: a parameter group.
+
+        Returns:
+            -alpha P_k(X) - (1 - alpha) eta sign(X), of X's shape and dtype.
+
+        Source: arXiv 2512.09678v2 (S-Fanions).
+        """
+        alpha = group["alpha"]
+        return _blend(alpha, X, group["k"], lambda: (1 - alpha) * group["eta"] * MaxEntry().lmo(X))
+
+
+def _minus_leading(X: Tensor, k: float | None) -> Tensor:
+    """Minus the leading k singular directions of every matrix, all for None."""
+    norm = Spectral() if k is None or k == min(X.shape[-2:]) else DualKyFan(k)
+    return norm.lmo(X).to(X.dtype)
+
+
+def _blend(alpha: float, X: Tensor, k: float | None, second: Any) -> Tensor:
+    """The Fanion direction weighted by alpha plus a weighted second part; a part of weight zero is not computed."""
+    if alpha == 1:
+        return _minus_leading(X, k)
+    if alpha == 0:
+        return second().to(X.dtype)
+    return (alpha * _minus_leading(X, k) + second()).to(X.dtype)

@@ -1,0 +1,1 @@
+"""Dion: what one power iteration and error feedback do."""

@@ -1,0 +1,1 @@
+"""The Fanion family: its norms, its blends, what they buy."""

@@ -1,0 +1,81 @@
+"""What every optimizer of the package refuses, and that it has changed nothing then (conftest.py lists them)."""
+
+import pytest
+import torch
+from torch import nn
+
+
+def test_gradients_that_are_not_finite_are_rejected_before_anything_changes(case):
+    params = case.parameters()
+    optimizer = case.build([(f"layer{index}", parameter) for index, parameter in enumerate(params)])
+    case.train(optimizer, params, 1)
+    before = case.everything(optimizer, params)
+    for value in (float("nan"), float("inf"), float("-inf")):
+        case.set_gradients(params, 1)
+        params[2].grad.view(-1)[3] = value
+        with pytest.raises(ValueError, match="layer2.*NaN or inf"):
+            optimizer.step()
+        assert case.same(before, case.everything(optimizer, params))
+
+
+def test_sparse_gradients_are_rejected_before_anything_changes(case):
+    params = case.parameters()
+    optimizer = case.build(params)
+    case.set_gradients(params, 0)
+    params[3].grad = params[3].grad.to_sparse()
+    before = case.everything(optimizer, params)
+    with pytest.raises(TypeError, match="dense"):
+        optimizer.step()
+    assert case.same(before, case.everything(optimizer, params))
+
+
+def test_parameters_that_are_not_real_floating_point_are_rejected(case):
+    for dtype in (torch.complex64, torch.int64, torch.bool):
+        with pytest.raises(TypeError, match="real floating-point"):
+            case.build([torch.zeros(3, 3, dtype=dtype)])
+
+
+def test_options_out_of_range_are_rejected_by_name(case):
+    optimizer = case.build(case.parameters())
+    for name, value in (
+        ("lr", -0.1),
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("lr", torch.ones(2)),
+        ("weight_decay", -0.1),
+        ("momentum", 1.0),
+        ("momentum", -0.5),
+        ("momentum", float("nan")),
+    ):
+        with pytest.raises(ValueError, match=name):
+            case.build(case.parameters(), **{name: value})
+        with pytest.raises(ValueError, match=name):
+            case.add_group(optimizer, {"params": case.parameters(), name: value})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_lists_of_parameters_that_make_no_sense_are_rejected(case):
+    one, two = case.parameters(((4, 4), (4, 4)))
+    with pytest.raises(ValueError, match="empty"):
+        case.build([])
+    with pytest.raises(ValueError, match="appear in more than one|given twice|already"):
+        case.build([{"params": [one]}, {"params": [one]}])
+    with pytest.raises((ValueError, UserWarning), match="twice|duplicate"):  # Muon leaves it to torch, which warns
+        case.build([one, one])
+    with pytest.raises(TypeError, match="set"):
+        case.build([{"params": {one, two}}])
+    with pytest.raises(ValueError, match=r"shape \(0, 3\)"):
+        case.build([torch.zeros(0, 3)])
+    with pytest.raises(TypeError):
+        case.build([one, "two"])
+
+
+def test_vectors_go_where_the_rule_means_something_for_them(case):
+    vector = nn.Parameter(torch.ones(5))
+    if not case.vectors:
+        with pytest.raises(ValueError, match=r"shape \(5,\).*AdamW"):
+            case.build([vector])
+        return
+    vector.grad = torch.tensor([1.0, -2.0, 3.0, -4.0, 5.0])
+    case.build([vector]).step()
+    assert float(((vector.detach() - 1) * vector.grad).sum()) < 0
