@@ -48,7 +48,7 @@ def cell(
     table["test_loss"] = table.test_loss.where(~table.diverged, np.inf)
     fixed = {"q": q, "arm": arm, "dataset": dataset, "seed": seed, "lr": lr, "momentum": momentum,
              "weight_decay": weight_decay}  # fmt: skip
-    return table.assign(**fixed)[[*fixed, *table.columns]]
+    return pd.DataFrame({**fixed, **table.to_dict("list")})
 
 
 def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, map_cells=serially) -> pd.DataFrame:
@@ -76,11 +76,11 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
 
 def figure(table: pd.DataFrame) -> Figure:
     """Loss against step, against seconds, and the paired difference to the exact polar factor."""
-    runs = table[table.phase == "runs"]
+    runs = table.query("phase == 'runs'")
     with apply_style():
         result, (by_step, by_time, final) = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.9))
         for q in STEPS_Q:
-            curve = runs[(runs.q == q) & (runs.arm == "as is")].groupby("step").agg(
+            curve = runs.query("q == @q and arm == 'as is'").groupby("step").agg(
                 {"train_loss": ["min", "median", "max"], "time_s": "median"})  # fmt: skip
             loss, label = curve["train_loss"], q if q == "exact" else f"q = {q}"
             for axis, x in ((by_step, curve.index + 1), (by_time, curve["time_s"]["median"])):
@@ -101,8 +101,8 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def _tuned(table: pd.DataFrame) -> str:
-    trials = table[table.phase == "tuning"]
-    return ", ".join(name for name in ("lr", "momentum", "weight_decay") if trials[name].nunique() > 1)
+    trials = table.query("phase == 'tuning'")
+    return ", ".join(name for name in ("lr", "momentum", "weight_decay") if len(set(trials[name])) > 1)
 
 
 def final_differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -120,12 +120,12 @@ def final_differences(runs: pd.DataFrame) -> pd.DataFrame:
 def _differences(axis: Axes, runs: pd.DataFrame) -> None:
     found = final_differences(runs)
     for offset, (arm, marker) in zip((-0.14, 0.14), (("as is", "o"), ("matched", "s")), strict=True):
-        part = found[found.arm == arm].set_index("q").reindex(STEPS_Q[:-1])
+        part = found.query("arm == @arm").set_index("q").reindex(STEPS_Q[:-1])
         x = np.arange(len(part)) + offset
         axis.errorbar(x, part["mean"], [part["mean"] - part.lower, part.upper - part["mean"]], fmt=marker, capsize=2,
                       color=OKABE_ITO["blue" if arm == "as is" else "vermillion"], label=f"update {arm}")  # fmt: skip
-        for position, row in zip(x, part.itertuples(), strict=True):
-            axis.annotate(row.word, (position, row.upper), rotation=90, fontsize=5.5, ha="center", va="bottom",
+        for position, row in zip(x, part.to_dict("records"), strict=True):
+            axis.annotate(row["word"], (position, row["upper"]), rotation=90, fontsize=5.5, ha="center", va="bottom",
                           xytext=(0, 3), textcoords="offset points")  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.6)
     axis.margins(y=0.25)

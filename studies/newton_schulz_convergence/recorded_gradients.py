@@ -58,13 +58,13 @@ def cell(optimizer: str, dataset: str, steps: int, recorded_steps: list[int], se
               schedule=at(recorded_steps), kinds=("gradient", "momentum"))  # fmt: skip
         spectra = read_spectra(folder)
     rows = []
-    for event in spectra[[sigma[0] > 0 for sigma in spectra.sigma]].itertuples():
-        tolerance = max(event.rows, event.columns) * np.finfo(np.float32).eps
-        fixed = {"optimizer": optimizer, "dataset": dataset, "seed": seed, "layer": event.layer, "kind": event.kind,
-                 "step": event.step, "rows": event.rows, "columns": event.columns,
-                 "rank": int((event.sigma > tolerance * event.sigma[0]).sum()),
-                 "nuclear_rank": float(nuclear_rank(event.sigma))}  # fmt: skip
-        rows += [fixed | row for row in constants(event.sigma, tolerance)]
+    for event in (row for row in spectra.to_dict("records") if row["sigma"][0] > 0):
+        tolerance = max(event["rows"], event["columns"]) * np.finfo(np.float32).eps
+        fixed = {"optimizer": optimizer, "dataset": dataset, "seed": seed, "layer": event["layer"],
+                 "kind": event["kind"], "step": event["step"], "rows": event["rows"], "columns": event["columns"],
+                 "rank": int((event["sigma"] > tolerance * event["sigma"][0]).sum()),
+                 "nuclear_rank": float(nuclear_rank(event["sigma"]))}  # fmt: skip
+        rows += [fixed | row for row in constants(event["sigma"], tolerance)]
     return pd.DataFrame(rows)
 
 
@@ -86,15 +86,15 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
 
 def figure(table: pd.DataFrame) -> Figure:
     """Top: the two constants against q. Middle: along training. Bottom: the q each layer needs."""
-    momentum = table[table.kind == "momentum"].assign(constant=lambda t: (1 + t.overshoot) / (1 - t.deficit))
+    momentum = table.query("kind == 'momentum'").assign(constant=lambda t: (1 + t.overshoot) / (1 - t.deficit))
     optimizers = [name for name in OPTIMIZERS if name in set(momentum.optimizer)]
     with apply_style():
         result, axes = plt.subplots(3, len(optimizers), figsize=(DOUBLE_COLUMN, 6.8), sharey="row", squeeze=False)
         for column, name in enumerate(optimizers):
-            part = momentum[momentum.optimizer == name]
-            _constants_against_q(axes[0, column], part[part.method == "taylor_5"])
+            part = momentum.query("optimizer == @name")
+            _constants_against_q(axes[0, column], part.query("method == 'taylor_5'"))
             axes[0, column].set_title(f"momentum of {LABELS[name]}")
-            _along_training(axes[1, column], part[part.q == 5])
+            _along_training(axes[1, column], part.query("q == 5"))
             _needed_steps(axes[2, column], part)
         axes[0, 0].set_ylabel("constant in the rate,\nquintic Taylor steps")
         axes[1, 0].set_ylabel("constant after 5 steps,\n" + r"$(1+\omega)\,/\,(1-\hat e)$")
@@ -112,14 +112,14 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def _widths(table: pd.DataFrame) -> str:
-    shapes = table.drop_duplicates("layer")[["rows", "columns"]]
-    return "-".join(str(width) for width in [shapes["columns"].iloc[0], *shapes["rows"]])
+    layers = table.drop_duplicates("layer").to_dict("records")
+    return "-".join(str(width) for width in [layers[0]["columns"], *(layer["rows"] for layer in layers)])
 
 
 def _band(axis: Axes, values: pd.Series, by: pd.Series, shade: str, text: str) -> None:
-    spread = values.groupby(by).quantile([0, 0.5, 1]).unstack()
-    axis.fill_between(spread.index, spread[0], spread[1], color=shade, alpha=0.2, linewidth=0)
-    axis.plot(spread.index, spread[0.5], color=shade, marker="o", label=text)
+    spread = values.groupby(by).agg(["min", "median", "max"])
+    axis.fill_between(spread.index, spread["min"], spread["max"], color=shade, alpha=0.2, linewidth=0)
+    axis.plot(spread.index, spread["median"], color=shade, marker="o", label=text)
 
 
 def _constants_against_q(axis: Axes, part: pd.DataFrame) -> None:
