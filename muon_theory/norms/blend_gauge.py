@@ -27,7 +27,7 @@ def f_muon_gauge(sigma: Tensor, alpha: float) -> Tensor:
     Returns:
         Tensor of shape (*batch,), in the unit of sigma.
 
-    Source: derived here for Legeartis et al. 2025 (arXiv 2512.09678), checked in tests/norms/test_against_cvxpy.py.
+    Source: derived here for Kravatskiy et al. 2025 (arXiv 2512.09678), checked in tests/norms/test_against_cvxpy.py.
 
     Accuracy: a few eps.
 
@@ -63,7 +63,7 @@ def f_neon_gauge(sigma: Tensor, alpha: float) -> Tensor:
     Returns:
         Tensor of shape (*batch,), in the unit of sigma.
 
-    Source: derived here for Legeartis et al. 2025 (arXiv 2512.09678), checked in tests/norms/test_against_cvxpy.py.
+    Source: derived here for Kravatskiy et al. 2025 (arXiv 2512.09678), checked in tests/norms/test_against_cvxpy.py.
 
     Accuracy: a few eps.
 
@@ -105,7 +105,7 @@ def f_fanion_gauge(sigma: Tensor, k: float, alpha: float) -> Tensor:
     Raises:
         ValueError: k outside [1, r]; likewise alpha outside [0, 1].
 
-    Source: derived here for Legeartis et al. 2025 (arXiv 2512.09678), checked in tests/norms/test_against_cvxpy.py.
+    Source: derived here for Kravatskiy et al. 2025 (arXiv 2512.09678), checked in tests/norms/test_against_cvxpy.py.
 
     Accuracy: 1e-14 relative, about sqrt(eps) of 1 - alpha where alpha is within 1e-8 of 1.
 

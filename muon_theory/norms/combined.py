@@ -43,7 +43,7 @@ class Combined(Norm):
         ValueError: lengths differ or are zero, a weight is negative or not finite, or all of them are zero.
         TypeError: a component is not a Norm.
 
-    Source: Legeartis et al. 2025 (arXiv 2512.09678), lemma on conic combinations; Rockafellar 1970, Convex Analysis,
+    Source: Kravatskiy et al. 2025 (arXiv 2512.09678), lemma on conic combinations; Rockafellar 1970, Convex Analysis,
         theorem 13.1 and corollary 16.4.1 for sums of balls. Gauges derived here, checked in
         tests/norms/test_against_cvxpy.py.
 
@@ -140,7 +140,7 @@ def f_fanion(k: float | None, alpha: float = 0.5) -> Combined:
     Returns:
         The norm.
 
-    Source: Legeartis et al. 2025 (arXiv 2512.09678).
+    Source: Kravatskiy et al. 2025 (arXiv 2512.09678).
 
     Example:
         >>> f_fanion(1, alpha=0.5).dual(torch.diag(torch.tensor([4.0, 3.0])))
@@ -167,7 +167,7 @@ def s_fanion(k: float | None, alpha: float = 0.5, eta: float = 1.0) -> Combined:
     Raises:
         ValueError: eta not positive and finite; likewise alpha outside [0, 1] and k < 1.
 
-    Source: Legeartis et al. 2025 (arXiv 2512.09678); the factor corrected here, checked in
+    Source: Kravatskiy et al. 2025 (arXiv 2512.09678); the factor corrected here, checked in
         tests/norms/test_against_cvxpy.py.
 
     Example:

@@ -27,7 +27,7 @@ class KyFan(SingularValueNorm):
     Raises:
         ValueError: k < 1 or NaN; when used, k > min(rows, columns).
 
-    Source: Fan 1951; Bhatia 1997, Matrix Analysis, p. 96, for the dual; Legeartis et al. 2025 (arXiv 2512.09678) for
+    Source: Fan 1951; Bhatia 1997, Matrix Analysis, p. 96, for the dual; Kravatskiy et al. 2025 (arXiv 2512.09678) for
         the LMO. Real k: derived here, checked in tests/norms/test_against_cvxpy.py.
 
     Example:
@@ -85,7 +85,7 @@ class DualKyFan(SingularValueNorm):
     Raises:
         ValueError: k < 1 or NaN; when used, k > min(rows, columns).
 
-    Source: Legeartis et al. 2025 (arXiv 2512.09678), lemma on the dual Ky Fan ball; real k and ties derived here,
+    Source: Kravatskiy et al. 2025 (arXiv 2512.09678), lemma on the dual Ky Fan ball; real k and ties derived here,
         checked in tests/norms/test_against_cvxpy.py.
 
     Example:

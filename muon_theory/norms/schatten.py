@@ -155,7 +155,7 @@ class Nuclear(SingularValueNorm):
 
     Where sigma_1 = ... = sigma_j the LMO is -(u_1 v_1^T + ... + u_j v_j^T) / j.
 
-    Source: elementary; Legeartis et al. 2025 (arXiv 2512.09678) for the name Neon.
+    Source: elementary; Kravatskiy et al. 2025 (arXiv 2512.09678) for the name Neon.
 
     Example:
         >>> Nuclear().lmo(torch.tensor([[3.0, 0.0], [0.0, -1.0]]))
@@ -193,7 +193,7 @@ class Schatten(SingularValueNorm):
     Raises:
         ValueError: p < 1 or NaN.
 
-    Source: elementary (Hoelder); Legeartis et al. 2025 (arXiv 2512.09678).
+    Source: elementary (Hoelder); Kravatskiy et al. 2025 (arXiv 2512.09678).
 
     Example:
         >>> Schatten(4.0).value(torch.eye(16))

@@ -5,7 +5,7 @@ Neon as k falls from 2 to 1, its corners cut off by |d1| + |d2| <= k; the Ky Fan
 step that a whole cone of gradients shares: (1, k - 1) and (k - 1, 1). Blending in a Frobenius ball (F-) rounds every
 corner off, so that the step turns with the gradient again; blending in the ball of the largest entry (S-) does not.
 
-Source: Legeartis et al. 2025 (arXiv 2512.09678); the balls of real k and of the blends derived here.
+Source: Kravatskiy et al. 2025 (arXiv 2512.09678); the balls of real k and of the blends derived here.
 
 Cost: quick and full 2 s on one core. Scale: exact formulas, no samples; for S- a convex program to 1e-8.
 """
