@@ -151,6 +151,6 @@ def claims() -> list[Claim]:
             expected="holds",
             attribution="ours",
             tolerance=1.1e-8,
-            tolerance_reason="the program behind the norm of S-Fanion stops with its certified bounds 1e-8 apart, relative",
+            tolerance_reason="the program behind the norm of S-Fanion stops with its certified bounds 1e-8 apart",
         ),
     ]
