@@ -94,7 +94,7 @@ def figure(table: pd.DataFrame) -> Figure:
                 place = np.full(len(values), i + shift)
                 axis.semilogy(place, values, "o", ms=4, fillstyle="none", color=OKABE_ITO[color], label=label)
         axis.set_xticks(range(3), labels=("exact SVD", "one power step", "half Frobenius"))
-        axis.set(title=f"r = {rank} of {table['n'].iloc[0]}", xlim=(-0.5, 2.5))
+        axis.set(title=f"r = {rank} of {table['n'].iloc[0]}", xlabel="how the factors are found", xlim=(-0.5, 2.5))
     axes[0].set_ylabel("final loss / first loss")
     axes[0].legend()
     scale = (
