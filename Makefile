@@ -52,6 +52,7 @@ recorded-set: .venv/.installed
 benchmarks: .venv/.installed
 	$(BIN)/python benchmarks/polar.py
 	$(BIN)/python benchmarks/recorder.py
+	$(BIN)/python benchmarks/optimizer_step.py
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
