@@ -80,7 +80,7 @@ def _train(
             exact=exact,
             record_to=record,
             schedule_lr=schedule,
-            progress=lambda step, steps, loss: bar.advance(note=f"loss {loss:.4f}"),  # noqa: ARG005
+            progress=lambda step, steps, loss: bar.advance(note=f"loss {loss:.4f}"),  # noqa: ARG005  (train's call)
         )
     if out is not None:
         with atomic_path(out) as temporary:

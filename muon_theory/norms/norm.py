@@ -104,10 +104,10 @@ class Norm(ABC):
         self._check_shape(Y.shape[-2], Y.shape[-1])
         return to_float64(Y)
 
-    def _check_shape(self, rows: int, columns: int) -> None:  # noqa: B027
+    def _check_shape(self, rows: int, columns: int) -> None:  # noqa: B027  (most shapes suit)
         """Refuse matrices of a shape for which the norm is not defined."""
 
-    def _parts(self, rows: int, columns: int) -> tuple[tuple[float, Norm], ...]:  # noqa: ARG002
+    def _parts(self, rows: int, columns: int) -> tuple[tuple[float, Norm], ...]:  # noqa: ARG002  (subclasses use them)
         """The unit ball for matrices of this shape as a Minkowski sum of weighted simplest balls."""
         return ((1.0, self),)
 
@@ -123,7 +123,7 @@ class Norm(ABC):
     def _maximizer(self, Y: Tensor, tolerance: float) -> Tensor:
         """Where the unit ball extends furthest along Y; sigma <= tolerance * sigma_1 counts as zero."""
 
-    def _projection(self, Y: Tensor, radius: Tensor) -> Tensor:  # noqa: ARG002
+    def _projection(self, Y: Tensor, radius: Tensor) -> Tensor:  # noqa: ARG002  (subclasses use them)
         """The nearest point of {value <= radius}; what `Combined` needs for the gauge of a mixture."""
         raise TypeError(
             f"{type(self).__name__} has no projection onto its ball, which Combined.value needs; "
