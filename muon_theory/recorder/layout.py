@@ -9,7 +9,8 @@ restarted runs share a folder without touching one another's files:
     matrices-<session>-<part>.safetensors
 
 The journal of a part is removed after the part got its name. A kill between the two leaves both; the reader takes the
-union. Leftovers named `*.tmp` mean nothing and may be deleted.
+union. A journal that is gone when it is opened was compacted since it was listed: its part holds what it held.
+Leftovers named `*.tmp` mean nothing and may be deleted.
 """
 
 from __future__ import annotations
@@ -97,6 +98,14 @@ def recording_files(folder: Path) -> list[RecordingFile]:
 
     Source: elementary.
     """
+    # One listing may miss a part that gets its name and its journal that is removed meanwhile; two equal ones do not.
+    earlier, files = None, _listing(folder)
+    while files != earlier:
+        earlier, files = files, _listing(folder)
+    return files
+
+
+def _listing(folder: Path) -> list[RecordingFile]:
     matches = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
     files = [RecordingFile(name[1], int(name[2]), int(name[3]), path) for name, path in matches if name]
     return sorted(files, key=lambda file: (file.session, file.part, file.path.name))
@@ -127,7 +136,7 @@ def read_spectra_file(path: Path) -> tuple[dict[str, Any] | None, Iterator[pa.Re
     """The header and the rows of one file of spectra, journal or Parquet part.
 
     Args:
-        path: the file.
+        path: the file; of a journal that was compacted since it was listed, the part is read.
 
     Returns:
         the header (None where the process was killed before it was written) and an iterator of record batches.
@@ -139,7 +148,10 @@ def read_spectra_file(path: Path) -> tuple[dict[str, Any] | None, Iterator[pa.Re
     """
     if path.suffix == ".journal":
         records = read_journal(path)
-        header = next(records, None)
+        try:
+            header = next(records, None)
+        except FileNotFoundError:
+            return read_spectra_file(path.with_suffix(".parquet"))
         batches = (pa.ipc.read_record_batch(pa.py_buffer(record), SCHEMA) for record in records)
         return (None if header is None else json.loads(header)), batches
     try:

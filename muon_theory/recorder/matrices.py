@@ -108,7 +108,7 @@ def read_matrices_file(path: Path) -> Iterator[tuple[MatrixKey, Tensor]]:
     """The matrices of one file, journal or safetensors part, one after the other.
 
     Args:
-        path: the file.
+        path: the file; of a journal that was compacted since it was listed, the part is read.
 
     Yields:
         the key and the matrix, on the CPU, in the dtype it was recorded in.
@@ -117,7 +117,10 @@ def read_matrices_file(path: Path) -> Iterator[tuple[MatrixKey, Tensor]]:
     """
     if path.suffix == ".journal":
         records = read_journal(path)
-        next(records, None)
+        try:
+            next(records, None)
+        except FileNotFoundError:
+            yield from read_matrices_file(path.with_suffix(".safetensors"))
         for record in records:
             for text, matrix in safetensors.torch.load(record).items():
                 yield MatrixKey.parse(text), matrix

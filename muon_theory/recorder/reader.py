@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _IDENTITY = ["run", "step", "layer", "kind"]
-_ATTEMPTS = 20
 _logger = logging.getLogger(__name__)
 
 
@@ -75,30 +74,17 @@ def read_matrices(folder: str | os.PathLike[str]) -> Iterator[tuple[dict[str, An
 
 
 def _read(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """The rows of a folder with their session number; repeated while a living recorder changes the files."""
+    """The rows of a folder with their session number, all that were complete when the files were listed."""
     path = Path(folder)
     if not path.exists():
         raise FileNotFoundError(f"there is no folder {path}: pass the folder that a SpectrumRecorder was given")
     if not path.is_dir():
         raise NotADirectoryError(f"{path} is a file: pass the folder that a SpectrumRecorder was given")
-    for _ in range(_ATTEMPTS):
-        files = _spectra_files(path)
-        try:
-            table, headers = _concatenated(files)
-        except FileNotFoundError:  # compacted in the meantime
-            continue
-        if files == _spectra_files(path):
-            break
-    else:
-        raise ValueError(f"the files in {path} kept changing while they were read: try again")
+    table, headers = _concatenated([file for file in recording_files(path) if file.content == "spectra"])
     if not len(table):
         _logger.warning("%s holds no recorded event", path)
     current = _current(table, headers)
     return table.loc[current].sort_values(by=["run", "step"], kind="stable", ignore_index=True)
-
-
-def _spectra_files(folder: Path) -> list[RecordingFile]:
-    return [file for file in recording_files(folder) if file.content == "spectra"]
 
 
 def _concatenated(files: list[RecordingFile]) -> tuple[pd.DataFrame, dict[int, dict[str, Any]]]:

@@ -17,7 +17,7 @@ import torch
 
 from muon_theory.recorder import read_matrices, read_spectra
 from muon_theory.recorder.journal import FORMAT_VERSION, Journal, read_journal
-from muon_theory.recorder.layout import METADATA_KEY, Spectrum, recording_files
+from muon_theory.recorder.layout import METADATA_KEY, Spectrum, read_spectra_file, recording_files
 from muon_theory.recorder.matrices import MatrixKey, read_matrices_file
 from muon_theory.recorder.recorder import SpectrumRecorder
 from muon_theory.recorder.store import SpectrumStore
@@ -197,23 +197,45 @@ def test_events_go_on_after_a_compaction_that_failed(tmp_path, caplog, monkeypat
 
 def test_a_reader_beside_a_living_recorder_sees_every_completed_event(tmp_path):
     store = _store(tmp_path, part=2)
-    done, counts = threading.Event(), []
+    counts = []
 
     def write() -> None:
         for step in range(120):
             store.append([_spectrum(step)])
             counts.append(step + 1)
-        done.set()
 
     writer = threading.Thread(target=write)
     writer.start()
-    while not done.is_set():
-        before = len(counts)
-        steps = _steps(tmp_path)
-        assert steps == list(range(len(steps)))
-        assert len(steps) >= before
-    writer.join()
+    try:
+        while writer.is_alive():
+            before = len(counts)
+            steps = _steps(tmp_path)
+            assert steps == list(range(len(steps)))
+            assert len(steps) >= before
+    finally:
+        writer.join()
     assert len(_steps(tmp_path)) == 120
+
+
+def test_a_journal_that_was_compacted_after_the_listing_is_read_from_its_part(tmp_path):
+    matrix = torch.arange(6.0).reshape(2, 3)
+    store = _store(tmp_path)
+    store.append([_spectrum(0)], {MatrixKey(0, "weight", "gradient"): matrix})
+    listed = recording_files(tmp_path)
+    assert {file.path.suffix for file in listed} == {".journal"}
+    store.close()
+    for file in listed:
+        if file.content == "matrices":
+            ((_, read),) = read_matrices_file(file.path)
+            assert torch.equal(read, matrix)
+        else:
+            header, batches = read_spectra_file(file.path)
+            assert header["run"]
+            assert [step for batch in batches for step in batch["step"].to_pylist()] == [0]
+    for file in recording_files(tmp_path):
+        file.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read_spectra_file(listed[0].path.with_name("spectra-000009-00000.journal"))
 
 
 def test_files_of_a_newer_release_are_refused_by_name(tmp_path):
