@@ -17,6 +17,6 @@ the paper's guarantees; what it does instead is stated beside them, as are the m
 
 Formulas: `taylor` has the polynomial, the maps of one step and their constants; `error_bounds` the error after q steps,
 the bounds on it and the minimax cubics beside it; `polynomial_range` decides polynomial inequalities on an interval;
-`rates` has the stationarity bounds; `steps` the cost and use of a step inside Muon; `test_problem` the quadratic the
-bounds are run on.
+`rates` has the stationarity bounds; `steps` the cost and use of a step inside Muon. The quadratic the bounds are run on
+is `muon_theory.rates.quadratic_problem`.
 """

@@ -10,6 +10,13 @@ from functools import lru_cache
 import numpy as np
 
 from muon_theory.claim import Claim, Estimate, Finding, Mutation
+from muon_theory.rates import (
+    Trajectory,
+    momentum_run,
+    quadratic_problem,
+    scalar_problem,
+    spectral_oracle,
+)
 from muon_theory.rooms.newton_schulz_convergence.rates import (
     Setting,
     average_bound,
@@ -17,13 +24,6 @@ from muon_theory.rooms.newton_schulz_convergence.rates import (
     tracking_error_bound,
 )
 from muon_theory.rooms.newton_schulz_convergence.steps import one_step_bound
-from muon_theory.rooms.newton_schulz_convergence.test_problem import (
-    Trajectory,
-    momentum_run,
-    quadratic_problem,
-    scalar_problem,
-    spectral_oracle,
-)
 
 PAPER = "Kim and Oh 2026, arXiv 2601.19156"
 PROOF = f"{PAPER}, proof of Theorem 1"

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from muon_theory.claim import Claim, Finding, Mutation
+from muon_theory.rates import QuadraticProblem, quadratic_problem
 from muon_theory.rooms.newton_schulz_convergence.steps import gradient_norm_bound, heavy_ball_contraction
-from muon_theory.rooms.newton_schulz_convergence.test_problem import QuadraticProblem, quadratic_problem
 
 PAPER = "Kim and Oh 2026, arXiv 2601.19156"
 ROUNDING = "float64 rounding of a nuclear norm of five terms and a square root; the attained instance has equality"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muon_theory.polar import inexactness, orthogonalize, polar_factor
-from muon_theory.rooms.newton_schulz_convergence.test_problem import (
+from muon_theory.rates import (
     QuadraticProblem,
     momentum_run,
     quadratic_problem,
