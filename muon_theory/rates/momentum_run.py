@@ -1,4 +1,4 @@
-"""Momentum with an orthogonalising oracle, run on a quadratic whose constants are known: what a bound is held against."""
+"""Momentum with an orthogonalising oracle, run on a quadratic whose constants are known, to hold bounds against."""
 
 from __future__ import annotations
 
