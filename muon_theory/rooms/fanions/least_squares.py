@@ -6,13 +6,28 @@ its smoothness is L_k = sum of the k largest products of equally ranked eigenval
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Array = NDArray[np.float64]
+Route = Literal["exact", "ns3", "ns5", "ns3_bf16"]
+NEWTON_SCHULZ_STEPS: Mapping[str, int] = MappingProxyType({"ns3": 3, "ns5": 5, "ns3_bf16": 3})
+"""Steps of the Jordan quintic of each approximate route to the polar factor; `ns3_bf16` computes them in bfloat16."""
+
+METHODS: Mapping[str, tuple[float, float, float]] = MappingProxyType({
+    "muon": (1.0, 0.0, 0.0), "f_muon": (0.5, 0.5, 0.0), "s_muon": (0.5, 0.0, 0.005), "nsgd": (0.0, 1.0, 0.0),
+    "sign_sgd": (0.0, 0.0, 0.01),
+})  # fmt: skip
+"""Weights of polar(M), M/fro(M) and sign(M) in a step of length one: alpha = 1/2, eta = .01, signs scaled by .01."""
 
 
 @dataclass(frozen=True)
@@ -155,3 +170,166 @@ def descend(
         X = X + lr * step(G + beta * buffer)
         values.append(float(problem.value(X)))
     return X, np.array(values)
+
+
+def blended_direction(M: Tensor, weights: tuple[float, float, float], route: Route) -> Tensor:
+    """D = w_1 polar(M) + w_2 M / fro(M) + w_3 sign(M), the polar factor by one of four routes.
+
+    Args:
+        M: shape (*batch, m, n), float32 or float64, no zero matrix.
+        weights: w_1, w_2, w_3, e.g. a value of `METHODS`; a part of weight 0 is not computed.
+        route: "exact" (eigenvectors of the Gram matrix), or 3 or 5 Newton-Schulz steps, see `NEWTON_SCHULZ_STEPS`.
+
+    Returns:
+        D, shape and dtype of M.
+
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678, and its public code (3 steps in bfloat16).
+
+    >>> import torch
+    >>> blended_direction(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), (0.5, 0.5, 1.0), "exact")
+    tensor([[1.8000, 0.0000],
+            [0.0000, 1.9000]])
+    """
+    import torch
+
+    from muon_theory.polar.gram_eigh import polar_by_gram
+    from muon_theory.polar.newton_schulz import orthogonalize
+
+    polar, frobenius, sign = weights
+    unit = M / torch.linalg.matrix_norm(M, keepdim=True) if frobenius or route == "exact" else M
+    D = torch.zeros_like(M)
+    if polar and route == "exact":
+        D = D + polar * polar_by_gram(unit.double(), 0.0, 1.0)[0].to(M.dtype)
+    elif polar:
+        dtype = torch.bfloat16 if route == "ns3_bf16" else None
+        steps = NEWTON_SCHULZ_STEPS[route]
+        D = D + polar * orthogonalize(M, "jordan_2024", steps, compute_dtype=dtype, check_finite=False)
+    if frobenius:
+        D = D + frobenius * unit
+    return D + sign * M.sign() if sign else D
+
+
+@dataclass(frozen=True)
+class Descents:
+    """What a batch of runs reached.
+
+    Args:
+        first_below: first iteration looked at with F below each threshold, inf if none, (runs, thresholds).
+        lowest: lowest F looked at, (runs,).
+        last: F at the last iteration looked at, (runs,).
+        steps: that iteration, (runs,).
+
+    Source: elementary.
+    """
+
+    first_below: Array
+    lowest: Array
+    last: Array
+    steps: Array
+
+
+def descend_batch(
+    problems: Sequence[LeastSquares],
+    which: ArrayLike,
+    lr: ArrayLike,
+    beta: ArrayLike,
+    *,
+    weights: tuple[float, float, float],
+    route: Route,
+    steps: int,
+    thresholds: ArrayLike,
+    decay: bool = False,
+    look_every: int = 5,
+    patience: int | None = None,
+    allowance: float = math.inf,
+) -> Descents:
+    """Many runs X <- X - lr_t D(M) at once, coded momentum buf <- beta buf + G, M = G + beta buf.
+
+    Without a sign part, and unless a product is rounded to bfloat16, a run takes place in the eigenbasis, where it is
+    the same run (claim LS-07). It ends before `steps` when it is below every threshold; when it is not finite; when
+    its lowest F fell by less than 1 % in `patience` iterations; or when another run on the same problem reached the
+    last threshold `allowance` times as early.
+
+    Args:
+        problems: of one size.
+        which: index of each run's problem, (runs,).
+        lr: learning rates, (runs,), > 0.
+        beta: momenta, (runs,), in [0, 1).
+        weights: of the step, see `blended_direction`.
+        route: to the polar factor; "exact" runs in float64, the others in float32.
+        steps: number of steps, >= 1.
+        thresholds: values of F, descending, (problems, thresholds).
+        decay: linear decay lr_t = lr (1 - t / steps) instead of a constant learning rate.
+        look_every: iterations between two looks at F.
+        patience: iterations a run may go without progress; None for ever. A multiple of `look_every`.
+        allowance: >= 1; inf for no such end.
+
+    Returns:
+        Iterations to each threshold, lowest and last F.
+
+    Raises:
+        ValueError: which, lr and beta differ in length, or patience is no multiple of look_every.
+
+    Source: Kravatskiy et al. 2025, arXiv 2512.09678, its public code; batched here.
+
+    >>> problem = least_squares(4, 0)
+    >>> runs = descend_batch([problem], [0, 0], [0.05, 0.1], [0.0, 0.5], weights=(1.0, 0.0, 0.0), route="exact",
+    ...                      steps=20, thresholds=[[0.5 * float(problem.value(problem.start))]])
+    >>> runs.first_below.tolist()
+    [[5.0], [5.0]]
+    """
+    import torch
+
+    number, rates, momenta = np.asarray(which), np.asarray(lr, dtype=float), np.asarray(beta, dtype=float)
+    if not number.shape == rates.shape == momenta.shape or number.ndim != 1:
+        raise ValueError(
+            f"which, lr and beta have shapes {number.shape}, {rates.shape}, {momenta.shape}; give one each"
+        )
+    if patience is not None and patience % look_every:
+        raise ValueError(f"patience = {patience}: give a multiple of look_every = {look_every}")
+    dtype = torch.float64 if route == "exact" else torch.float32
+    rotated = not weights[2] and route != "ns3_bf16"
+    shown = [problem.in_eigenbasis() if rotated else problem for problem in problems]
+
+    def stacked(arrays: Sequence[Array]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(dtype)[torch.from_numpy(number)]
+
+    if rotated:
+        factors = [stacked([np.multiply.outer(p.a, p.b) for p in shown])]
+    else:
+        factors = [stacked([(Q * a) @ Q.T for Q, a in sides])
+                   for sides in ([(p.left, p.a) for p in shown], [(p.right, p.b) for p in shown])]  # fmt: skip
+    X = stacked([p.start for p in shown])
+    buffer = torch.zeros_like(X)
+    lr_now, beta_now = (torch.from_numpy(x).to(dtype)[:, None, None] for x in (rates, momenta))
+    goals = np.asarray(thresholds, dtype=float)[number]
+    runs = np.arange(len(number))  # which run each matrix of the batch belongs to
+    first = np.full(goals.shape, np.inf)
+    lowest, last, ended = np.full(len(runs), np.inf), np.full(len(runs), np.nan), np.zeros(len(runs))
+    before = lowest.copy()  # lowest F when progress was last checked
+    active = np.ones(len(runs), dtype=bool)
+    for t in range(steps + 1):
+        G = factors[0] * X if rotated else factors[0] @ X @ factors[1]
+        if t % look_every == 0 or t == steps:
+            F = (X * G).sum((1, 2)).double().numpy() / 2
+            seen, F = runs[active[runs]], F[active[runs]]
+            last[seen], ended[seen], lowest[seen] = F, t, np.fmin(lowest[seen], F)
+            first[seen] = np.where((F[:, None] < goals[seen]) & np.isinf(first[seen]), t, first[seen])
+            active &= ~np.isfinite(first).all(axis=1) & (~np.isnan(last)) & ~np.isinf(last)
+            if math.isfinite(allowance):
+                earliest = np.array([first[number == p, -1].min(initial=np.inf) for p in range(len(problems))])
+                active &= t <= allowance * earliest[number]
+            if patience is not None and t and t % patience == 0:
+                active &= ~(lowest > 0.99 * before)
+                before = lowest.copy()
+            if not active.any():
+                break
+            if (keep := active[runs]).mean() < 0.9:
+                chosen = torch.from_numpy(np.flatnonzero(keep))
+                X, buffer, G, lr_now, beta_now = (x[chosen] for x in (X, buffer, G, lr_now, beta_now))
+                factors, runs = [factor[chosen] for factor in factors], runs[keep]
+        if t < steps:
+            buffer = beta_now * buffer + G
+            D = blended_direction(G + beta_now * buffer, weights, route)
+            X = X - lr_now * ((1 - t / steps) if decay else 1.0) * D
+    return Descents(first, lowest, last, ended)
