@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from muon_theory.cli.screen import cache_folder, cores, screen
+
+if TYPE_CHECKING:
+    from muon_theory.reporting.claim_rows import Row
 
 TIERS = ("fast", "medium", "slow", "run")
 HELP = """Check the claims of the rooms: the fast tier, or all with --full.
@@ -39,6 +43,9 @@ def _check(
     identifier: Annotated[list[str] | None, typer.Option("--id", help="Only this claim, whatever its tier.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, hidden rows included.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    only_constants: Annotated[
+        bool, typer.Option("--constants", help="Of theorems: the constant printed, provable, attained, observed.")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="Show bookkeeping rows too.")] = False,
     figures: Annotated[Path, typer.Option(help="Where --tier run finds the results of studies.")] = Path("figures"),
     mutate: Annotated[bool, typer.Option("--mutate/--no-mutate", help="Check that mutations flip verdicts.")] = True,
@@ -70,13 +77,16 @@ def _check(
     else:
         tiers = tier or (["fast", "medium", "slow"] if full else ["fast"])
         claims = [(room, claim) for room, claim in claims if claim.tier in tiers]
-    stored = stored_claims(figures) if "run" in (tier or []) and not identifier and not rooms else []
+    wanted = "run" in (tier or []) or only_constants
+    stored = stored_claims(figures) if wanted and not identifier and not rooms else []
     rows = stored + check_claims(
         claims, mutate=mutate, workers=workers or cores(), cache=None if no_cache else cache_folder()
     )
     shown = [row for row in rows if every or row["tag"] is None or not row["as_expected"]]
     out = screen()
-    if as_json:
+    if only_constants:
+        _print_constants(rows, as_json=as_json, as_markdown=as_markdown)
+    elif as_json:
         typer.echo(json.dumps({"claims": rows}, indent=1, ensure_ascii=False, allow_nan=False))
     elif as_markdown:
         typer.echo(markdown(shown))
@@ -93,3 +103,17 @@ def _check(
         out.print(summary(rows) + (f"; {hidden} bookkeeping rows not shown (--all)" if hidden else ""), markup=False)
     if not all(row["as_expected"] for row in rows):
         raise typer.Exit(1)
+
+
+def _print_constants(rows: Sequence[Row], *, as_json: bool, as_markdown: bool) -> None:
+    from muon_theory.reporting.constants import constants, constants_markdown, constants_table
+
+    found, out = constants(rows), screen()
+    if as_json:
+        typer.echo(json.dumps({"constants": found}, indent=1, ensure_ascii=False, allow_nan=False))
+    elif as_markdown:
+        typer.echo(constants_markdown(found))
+    elif found:
+        out.print(constants_table(found, out.width))
+    else:
+        out.print("no theorem with a printed, a provable and an attained constant among these claims", markup=False)
