@@ -2,7 +2,7 @@
 
 from muon_theory.optimizers.dion import Dion
 from muon_theory.optimizers.fanion import Fanion, FFanion, Neon, SFanion
-from muon_theory.optimizers.hybrid import Hybrid
+from muon_theory.optimizers.joint_optimizer import Hybrid
 from muon_theory.optimizers.lmo_descent import LmoDescent, normalized_sgd, sign_descent
 from muon_theory.optimizers.matrix_descent import MatrixDescent
 from muon_theory.optimizers.muon import Muon, shape_factor

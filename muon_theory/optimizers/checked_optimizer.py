@@ -136,16 +136,56 @@ class CheckedOptimizer(Optimizer, ABC):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for g, group in enumerate(self.param_groups):
-            for i, parameter in enumerate(group["params"]):
-                if parameter.grad is not None:
-                    check_gradient(parameter, self.check_finite, lambda g=g, i=i: parameter_label(self, g, i))
+        self._check_gradients()
         self.lmo_inputs = {}
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if parameters:
                 self.step_group(group, parameters)
         return loss
+
+    def _check_gradients(self) -> None:
+        """Refuse gradients that are sparse, or not finite where that is looked for."""
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        looked_at = [g for g in gradients if self.check_finite or (self.check_finite is None and g.is_cpu)]
+        if all(g.layout == torch.strided for g in gradients) and _surely_finite(looked_at):
+            return
+        for g, group in enumerate(self.param_groups):
+            for i, parameter in enumerate(group["params"]):
+                check_gradient(parameter, self.check_finite, lambda g=g, i=i: parameter_label(self, g, i))
+
+    def momentum_buffer(self, parameter: Tensor) -> Tensor:
+        """The buffer of a parameter in the state, made of zeros on its first step.
+
+        Args:
+            parameter: a parameter of this optimizer.
+
+        Returns:
+            The buffer itself, in the parameter's shape, dtype and memory format.
+
+        Source: elementary.
+        """
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        return state["momentum_buffer"]
+
+
+def signed_gradient(parameter: Tensor, group: dict[str, Any]) -> Tensor:
+    """Gradient of what is minimised: the parameter's, or minus it where the group says maximize.
+
+    Args:
+        parameter: a parameter with a gradient.
+        group: its group.
+
+    Returns:
+        The gradient itself or a new tensor.
+
+    Source: elementary.
+    """
+    gradient = parameter.grad
+    assert gradient is not None  # noqa: S101  (the caller filtered)
+    return -gradient if group["maximize"] else gradient
 
 
 def matrix_shape(parameter: Tensor) -> tuple[int, int]:
@@ -190,47 +230,10 @@ def alike(parameters: Iterable[Tensor], *, largest_side: int = 128) -> Iterator[
             yield shape, batch[start : start + count]
 
 
-def check_number(name: str, value: Any, *, below: float = float("inf")) -> None:
-    """Check that an option is a finite number in [0, below).
-
-    Args:
-        name: what to call it.
-        value: the option; a tensor of one element will do.
-        below: exclusive upper end.
-
-    Raises:
-        ValueError: if it is not.
-
-    Source: elementary.
-    """
-    if isinstance(value, Tensor) and value.numel() != 1:
-        raise ValueError(f"{name} is a tensor of shape {tuple(value.shape)}; it must have one element")
-    if not 0.0 <= float(value) < below:
-        limit = "be finite and >= 0" if below == float("inf") else f"be in [0, {below:g})"
-        raise ValueError(f"{name} is {value!r}; it must {limit}")
-
-
-def check_parameters(options: dict[str, Any], optimizer: str, *, dimensions: int, remedy: str) -> None:
-    """Check that the parameters of a group are real floating-point tensors of enough dimensions, not empty.
-
-    Args:
-        options: a group; "params" may be missing.
-        optimizer: its name, for the message.
-        dimensions: the least number of dimensions.
-        remedy: what to do with a tensor of fewer dimensions.
-
-    Raises:
-        ValueError: if a shape is out of range.
-        TypeError: if a parameter is not a real floating-point tensor.
-
-    Source: elementary.
-    """
-    for index, entry in enumerate(options.get("params", ())):
-        name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
-        if not isinstance(parameter, Tensor) or not parameter.is_floating_point():
-            kind = parameter.dtype if isinstance(parameter, Tensor) else type(parameter).__name__
-            raise TypeError(f"{name} is {kind}; {optimizer} steps real floating-point tensors only")
-        if parameter.ndim < dimensions:
-            raise ValueError(f"{name} has shape {tuple(parameter.shape)}; {remedy}")
-        if parameter.numel() == 0:
-            raise ValueError(f"{name} has shape {tuple(parameter.shape)}; leave parameters without elements out")
+def _surely_finite(gradients: list[Tensor]) -> bool:
+    """Whether all entries are finite by the Euclidean norms, which are cheap and may overflow: False says nothing."""
+    same_kind: defaultdict[tuple[torch.dtype, torch.device], list[Tensor]] = defaultdict(list)
+    for gradient in gradients:
+        same_kind[gradient.dtype, gradient.device].append(gradient)
+    norms = [torch.stack(list(torch._foreach_norm(same))) for same in same_kind.values()]  # pyright: ignore[reportPrivateImportUsage]
+    return all(bool(norm.isfinite().all()) for norm in norms)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, check_number, check_parameters
+from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, signed_gradient
 from muon_theory.optimizers.low_rank import (
     RIGHT_FACTORS,
     LowRankFactors,
@@ -22,6 +22,7 @@ from muon_theory.optimizers.low_rank import (
     low_rank_direction,
     low_rank_factors,
 )
+from muon_theory.optimizers.validation import check_number, check_parameters
 from muon_theory.polar.exact import default_rank_tolerance
 
 
@@ -163,9 +164,9 @@ class Dion(CheckedOptimizer):
         rows, columns = shape
         states = [self._state_of(parameter, group, shape) for parameter in batch]
         dtype = torch.promote_types(batch[0].dtype, torch.float32)
-        gradients = torch.stack([parameter.grad.reshape(shape).to(dtype) for parameter in batch])  # pyright: ignore
+        gradients = torch.stack([signed_gradient(parameter, group).reshape(shape).to(dtype) for parameter in batch])
         momenta = torch.stack([state["momentum_buffer"].reshape(shape).to(dtype) for state in states])
-        B = momenta - gradients if group["maximize"] else momenta + gradients
+        B = momenta + gradients
         transposed = rows > columns if group["transpose"] is None else bool(group["transpose"])
         worked = B.mT.contiguous() if transposed else B
         factors, D = self._factors(worked, states, group)
@@ -198,9 +199,8 @@ class Dion(CheckedOptimizer):
 
     def _state_of(self, parameter: Tensor, group: dict[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
         """The state of a parameter, made on its first step: M = 0, and Q Gaussian unless the SVD makes it idle."""
+        self.momentum_buffer(parameter)
         state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         if "right_factor" not in state and not group["exact"]:
             rows, columns = shape
             transposed = rows > columns if group["transpose"] is None else bool(group["transpose"])

@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple, overload
 import torch
 from torch import Tensor
 
-from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, check_number, check_parameters
+from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, signed_gradient
 from muon_theory.optimizers.muon import shape_factor
-from muon_theory.optimizers.validation import listed_parameters
+from muon_theory.optimizers.validation import check_number, check_parameters, listed_parameters
 
 ShapeRule = Literal["none", "original", "match_rms_adamw", "spectral"]
 Nesterov = bool | Literal["coded", "written"]
@@ -260,7 +260,7 @@ class MatrixDescent(CheckedOptimizer):
         weight = look_ahead_weight(group["momentum"], group["nesterov"])
         buffers, inputs = [], []
         for parameter in parameters:
-            gradient = _signed_gradient(parameter, group)
+            gradient = signed_gradient(parameter, group)
             buffer = self._advanced(parameter, gradient, group["momentum"])
             X = buffer if weight == 1.0 else gradient.lerp(buffer, weight)
             buffers.append(buffer)
@@ -289,10 +289,3 @@ class MatrixDescent(CheckedOptimizer):
         self.lmo_inputs[plan.parameter] = plan.lmo_input
         plan.parameter.mul_(plan.shrinkage)
         plan.parameter.add_(plan.direction.reshape(plan.parameter.shape), alpha=plan.step_size)
-
-
-def _signed_gradient(parameter: Tensor, group: dict[str, Any]) -> Tensor:
-    """The gradient of what is minimised."""
-    gradient = parameter.grad
-    assert gradient is not None  # noqa: S101  (the caller filtered)
-    return -gradient if group["maximize"] else gradient

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, overload
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
 
+from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, signed_gradient
 from muon_theory.optimizers.matrix_blocks import check_blocks, joined_blocks, matrix_blocks
 from muon_theory.optimizers.orthogonal_step import Orthogonalizer
-from muon_theory.optimizers.validation import check_gradient, check_group, listed_parameters, parameter_label
+from muon_theory.optimizers.validation import check_iteration, check_number, check_parameters
+from muon_theory.polar import coefficient_set
 
 _BATCH_ELEMENTS = 2**24
 
@@ -56,7 +57,7 @@ def shape_factor(rows: int, columns: int, adjust_lr_fn: str | None = None) -> fl
     raise ValueError(f"adjust_lr_fn is {adjust_lr_fn!r}; choose None, 'original', 'match_rms_adamw' or 'spectral'")
 
 
-class Muon(Optimizer):
+class Muon(CheckedOptimizer):
     """Muon, the optimizer that steps along the (approximate) polar factor of its momentum.
 
     With gradient G, buffer B, momentum b, learning rate lr, decay w and shape factor c (see `shape_factor`)::
@@ -80,7 +81,8 @@ class Muon(Optimizer):
         ns_coefficients: (a, b, c) of the quintic a s + b s^3 + c s^5 that takes the place of `method` in every step.
         eps: >= 0, accepted so that torch's calls and saved states work. torch bounds the norm it divides by from below
             by eps, so that its update fades once the norm of X is under eps; here every scale gives the same update.
-        ns_steps: number of Newton-Schulz steps, 0 to 99; 0 gives X / ||X||_F.
+        ns_steps: number of Newton-Schulz steps, 0 to 99; 0 gives X / ||X||_F. A UserWarning says so where `method` is a
+            schedule of another number of steps (`you_2024`: five).
         adjust_lr_fn: None, "original", "match_rms_adamw" or "spectral", see `shape_factor`.
         method: a key of `COEFFICIENTS`, "taylor_<degree>", or "auto": the cheapest route known whose worst error and
             slope at zero are no worse than those of five Jordan steps in bfloat16, see `few_steps`; `ns_steps` is idle.
@@ -96,7 +98,8 @@ class Muon(Optimizer):
         stacked: number of leading dimensions that index matrices, e.g. 1 for experts in one tensor (experts, out, in).
 
     Raises:
-        ValueError: if an argument or a parameter's shape is out of range.
+        ValueError: if an argument or a parameter's shape is out of range, a group is empty, or a parameter is given
+            twice.
         TypeError: if a parameter is not a real floating-point tensor.
 
     Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks"; the rule in detail is torch's.
@@ -154,101 +157,54 @@ class Muon(Optimizer):
             "split_rows": None if split_rows is None else tuple(split_rows),
             "stacked": stacked,
         }
-        _check_options(defaults)
-        self._check_finite = check_finite
-        self._lmo_inputs: dict[Tensor, Tensor] = {}
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, check_finite=check_finite)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a parameter group, checked as the constructor checks it.
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Raise for options or parameters out of range.
 
         Args:
-            param_group: "params" and any of the constructor's per-group options.
+            options: a group with the defaults filled in.
 
         Raises:
-            ValueError: if an option or a parameter's shape is out of range; nothing is added then.
+            ValueError: if one is out of range.
             TypeError: if a parameter is not a real floating-point tensor.
 
         Source: elementary.
         """  # noqa: DOC502  (raised by the checks below)
-        param_group = listed_parameters(param_group)
-        _check_options(self.defaults | param_group)
-        super().add_param_group(param_group)
+        check_number("lr", options["lr"])
+        check_number("weight_decay", options["weight_decay"])
+        check_number("eps", options["eps"])
+        check_number("momentum", options["momentum"], below=1.0)
+        shape_factor(1, 1, options["adjust_lr_fn"])
+        automatic = options["method"] == "auto"  # no coefficient set
+        if not automatic:
+            coefficient_set(options["method"])  # a wrong name is refused where an exact factor leaves it idle, too
+        check_iteration(options | {"method": "jordan_2024"} if automatic or options["exact"] else options)
+        remedy = (
+            "Muon steps matrices (and kernels, flattened to (out, -1)): "
+            "give vectors and scalars to AdamW, for instance by muon_with_adamw(model)"
+        )
+        check_parameters(options, "Muon", dimensions=2, remedy=remedy)
+        for index, entry in enumerate(options.get("params", ())):
+            name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
+            check_blocks(name, parameter.shape, options["split_rows"], options["stacked"])
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._lmo_inputs = {}
-        self.__dict__.setdefault("_check_finite", None)
-        for group in self.param_groups:  # a state saved by torch.optim.Muon lacks the options added here
-            for option, value in self.defaults.items():
-                group.setdefault(option, value)
-
-    def lmo_input(self, parameter: Tensor) -> Tensor | None:
-        """LMO input: the matrix that was orthogonalised for this parameter in the last step, Nesterov included.
-
-        Args:
-            parameter: a parameter of this optimizer.
-
-        Returns:
-            X of shape (out, -1), in the gradient's dtype and not to be modified, or None if the last step had no
-            gradient for it (and right after a state was loaded: X is no part of the state).
-
-        Source: elementary.
-        """
-        return self._lmo_inputs.get(parameter)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step; parameters without a gradient are left alone.
+    def step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        """Step the matrices of a group, those of one shape, dtype and device together.
 
         Args:
-            closure: recomputes the loss and the gradients, as in torch.
-
-        Returns:
-            The closure's loss, or None without one.
-
-        Raises:
-            ValueError: if a gradient holds NaN or inf (where `check_finite` applies) before anything is changed.
-            TypeError: if a gradient is sparse.
+            group: the group.
+            parameters: those of its parameters that have a gradient, in order.
 
         Source: Jordan 2024.
-        """  # noqa: DOC502  (raised by check_gradient)
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        self._check_gradients()
-        self._lmo_inputs = {}
-        for group in self.param_groups:
-            self._step_group(group)
-        return loss
-
-    def _check_gradients(self) -> None:
-        """Refuse gradients that are sparse, or not finite where that is looked for."""
-        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        looked_at = [g for g in gradients if self._check_finite or (self._check_finite is None and g.is_cpu)]
-        if all(g.layout == torch.strided for g in gradients) and _surely_finite(looked_at):
-            return
-        for group_index, group in enumerate(self.param_groups):
-            for index, parameter in enumerate(group["params"]):
-                check_gradient(
-                    parameter, self._check_finite, lambda g=group_index, i=index: parameter_label(self, g, i)
-                )
-
-    def _step_group(self, group: dict[str, Any]) -> None:
-        """Step the matrices of one group, those of one shape, dtype and device together."""
-        stepped = [parameter for parameter in group["params"] if parameter.grad is not None]
+        """
         split_rows, stacked = group["split_rows"], group["stacked"]
         whole = split_rows is None and stacked == 0
         blocks: list[list[Tensor]] = []
         alike: defaultdict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
-        for place, lmo_input in enumerate(self._advance(stepped, group)):
+        for place, lmo_input in enumerate(self._advance(parameters, group)):
             matrix = lmo_input if lmo_input.ndim == 2 else lmo_input.reshape(lmo_input.shape[0], -1)
-            self._lmo_inputs[stepped[place]] = matrix
+            self.lmo_inputs[parameters[place]] = matrix
             blocks.append([matrix] if whole else matrix_blocks(lmo_input, split_rows, stacked))
             for index, block in enumerate(blocks[-1]):
                 alike[tuple(block.shape), block.dtype, block.device].append((place, index))
@@ -261,28 +217,18 @@ class Muon(Optimizer):
                 updates = orthogonalizer(inputs[0][None] if len(inputs) == 1 else torch.stack(inputs))
                 factor = shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
                 if whole:
-                    _write([stepped[place] for place, _ in batch], list(updates.unbind()), group, factor)
+                    _write([parameters[place] for place, _ in batch], list(updates.unbind()), group, factor)
                     continue
                 for (place, index), update in zip(batch, updates * factor, strict=True):
                     blocks[place][index] = update
         if not whole:
-            joined = [joined_blocks(own, p.shape, split_rows) for own, p in zip(blocks, stepped, strict=True)]
-            _write(stepped, joined, group, 1.0)
+            joined = [joined_blocks(own, p.shape, split_rows) for own, p in zip(blocks, parameters, strict=True)]
+            _write(parameters, joined, group, 1.0)
 
     def _advance(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """Advance the momentum buffers and return what is to be orthogonalised, as fresh tensors."""
-        gradients: list[Tensor] = []
-        buffers: list[Tensor] = []
-        for parameter in parameters:
-            gradient = parameter.grad
-            assert gradient is not None  # noqa: S101  (the caller filtered)
-            gradients.append(-gradient if group["maximize"] else gradient)
-            state = self.state[parameter]
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(gradient, memory_format=torch.preserve_format)
-            buffers.append(state["momentum_buffer"])
-        if not parameters:
-            return []
+        gradients = [signed_gradient(parameter, group) for parameter in parameters]
+        buffers = [self.momentum_buffer(parameter) for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])  # pyright: ignore[reportPrivateImportUsage]
         if group["nesterov"]:
             return list(torch._foreach_lerp(gradients, buffers, group["momentum"]))  # pyright: ignore[reportPrivateImportUsage]
@@ -291,8 +237,6 @@ class Muon(Optimizer):
 
 def _write(parameters: list[Tensor], directions: list[Tensor], group: dict[str, Any], factor: float) -> None:
     """W <- (1 - lr w) W - lr factor O for every parameter."""
-    if not parameters:
-        return
     lr = float(group["lr"])
     directions = [
         O if parameter.ndim == 2 else O.reshape(parameter.shape)
@@ -301,23 +245,6 @@ def _write(parameters: list[Tensor], directions: list[Tensor], group: dict[str, 
     if lr * group["weight_decay"] != 0:
         torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_add_(parameters, directions, alpha=-lr * factor)  # pyright: ignore[reportPrivateImportUsage]
-
-
-def _surely_finite(gradients: list[Tensor]) -> bool:
-    """Whether all entries are finite by the Euclidean norms, which are cheap and may overflow: False says nothing."""
-    alike: defaultdict[tuple[torch.dtype, torch.device], list[Tensor]] = defaultdict(list)
-    for gradient in gradients:
-        alike[gradient.dtype, gradient.device].append(gradient)
-    norms = [torch.stack(list(torch._foreach_norm(same))) for same in alike.values()]  # pyright: ignore[reportPrivateImportUsage]
-    return all(bool(norm.isfinite().all()) for norm in norms)
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    """Check the options of a group and how its parameters are taken apart; "auto" is no coefficient set."""
-    check_group(options | {"method": "jordan_2024"} if options["method"] == "auto" else options)
-    for index, entry in enumerate(options.get("params", ())):
-        name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
-        check_blocks(name, parameter.shape, options["split_rows"], options["stacked"])
 
 
 def _matrices_at_once(shape: tuple[int, int], device: torch.device) -> int:

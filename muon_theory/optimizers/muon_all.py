@@ -12,16 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from muon_theory.optimizers.checked_optimizer import (
-    CheckedOptimizer,
-    alike,
-    check_number,
-    check_parameters,
-    matrix_shape,
-)
+from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, matrix_shape, signed_gradient
 from muon_theory.optimizers.muon import AdjustLearningRate, shape_factor
 from muon_theory.optimizers.orthogonal_step import Orthogonalizer
-from muon_theory.polar import CoefficientSet, coefficient_set, method_steps
+from muon_theory.optimizers.validation import check_iteration, check_number, check_parameters
+from muon_theory.polar import CoefficientSet, coefficient_set
 from muon_theory.polar.exact import default_rank_tolerance
 
 
@@ -164,18 +159,13 @@ class MuonAll(CheckedOptimizer):
             ValueError: if one is out of range.
 
         Source: elementary.
-        """
+        """  # noqa: DOC502  (raised by the checks below)
         check_number("lr", options["lr"])
         check_number("weight_decay", options["weight_decay"])
         check_number("momentum", options["momentum"], below=1.0)
-        steps = options["ns_steps"]
-        if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps < 100:
-            raise ValueError(f"ns_steps is {steps!r}; it must be an integer from 0 to 99")
-        method_steps(options["method"], steps)
         shape_factor(1, 1, options["adjust_lr_fn"])
-        dtype = options["compute_dtype"]
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise ValueError(f"compute_dtype is {dtype!r}; it must be a real floating-point torch.dtype or None")
+        coefficient_set(options["method"])
+        check_iteration(options | {"method": "jordan_2024"} if options["exact"] else options)
         check_parameters(options, "MuonAll", dimensions=0, remedy="")
 
     def step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
@@ -202,13 +192,8 @@ class MuonAll(CheckedOptimizer):
 
     def _advanced(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """The LMO input after advancing the momentum; never the buffer itself."""
-        gradient = parameter.grad
-        assert gradient is not None  # noqa: S101  (the caller filtered)
-        gradient = -gradient if group["maximize"] else gradient
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient, memory_format=torch.preserve_format)
-        buffer = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        gradient = signed_gradient(parameter, group)
+        buffer = self.momentum_buffer(parameter).lerp_(gradient, 1 - group["momentum"])
         return gradient.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer.clone()
 
     def _of_vector(self, X: Tensor, group: dict[str, Any]) -> Tensor:

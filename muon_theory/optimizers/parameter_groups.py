@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from muon_theory.optimizers.hybrid import Hybrid
+from muon_theory.optimizers.joint_optimizer import Hybrid
 from muon_theory.optimizers.learning_rates import width_factor
 from muon_theory.optimizers.matrix_blocks import matrix_blocks
 from muon_theory.optimizers.muon import Muon

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, check_number, check_parameters, matrix_shape
+from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, matrix_shape, signed_gradient
+from muon_theory.optimizers.validation import check_number, check_parameters
 
 Measure = Literal["rms", "l2"]
 Outputs = Literal["rows", "columns"]
@@ -152,15 +153,10 @@ class Scale(CheckedOptimizer):
 
     def _advanced(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """A copy of the gradient, or of the advanced momentum."""
-        gradient = parameter.grad
-        assert gradient is not None  # noqa: S101  (the caller filtered)
-        gradient = -gradient if group["maximize"] else gradient
+        gradient = signed_gradient(parameter, group)
         if group["momentum"] == 0:
             return gradient.clone()
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient, memory_format=torch.preserve_format)
-        return state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"]).clone()
+        return self.momentum_buffer(parameter).lerp_(gradient, 1 - group["momentum"]).clone()
 
 
 def scale_groups(model: nn.Module, *, momentum: float = 0.9) -> tuple[list[dict[str, Any]], list[nn.Parameter]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from muon_theory.polar import method_steps
-
-ADJUSTMENTS = (None, "original", "match_rms_adamw", "spectral")
+from muon_theory.polar import CoefficientSet, coefficient_set
 
 
 def listed_parameters(param_group: dict[str, Any]) -> dict[str, Any]:
@@ -35,60 +34,91 @@ def listed_parameters(param_group: dict[str, Any]) -> dict[str, Any]:
     return param_group | {"params": [parameters] if isinstance(parameters, Tensor) else list(parameters)}
 
 
-def check_group(options: dict[str, Any]) -> None:
-    """Check Muon's options and the parameters of a group.
+def check_iteration(options: dict[str, Any]) -> None:
+    """Check the options of a Newton-Schulz iteration: ns_steps, method and compute_dtype.
+
+    A set that begins anew after its last row (`you_2024`) is a schedule of that many steps and no other: cut short or
+    begun anew it leaves singular values far from 1. It is run as asked, with a UserWarning.
 
     Args:
-        options: the group with defaults filled in; "params" may be missing.
+        options: a group with the defaults filled in; "ns_coefficients" may be missing. "auto" is no method here.
 
     Raises:
-        ValueError: if an option or a parameter's shape is out of range.
-        TypeError: if a parameter is not a real floating-point tensor.
+        ValueError: if one is out of range.
 
-    Source: elementary.
-    """  # noqa: DOC502  (raised by the checks below)
-    _check_rates(options)
-    coefficients, steps = options["ns_coefficients"], options["ns_steps"]
+    Source: elementary; You 2024 and Cesista 2025 publish five rows for five steps.
+
+    >>> check_iteration({"ns_steps": 5, "method": "you_2024", "compute_dtype": None})
+    """
+    steps = options["ns_steps"]
     if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps < 100:
         raise ValueError(f"ns_steps is {steps!r}; it must be an integer from 0 to 99")
-    if coefficients is None:
-        method_steps(options["method"], steps)
+    if (coefficients := options.get("ns_coefficients")) is None:
+        chosen = coefficient_set(options["method"])
+        if "params" in options:  # once for a group
+            _warn_of_cycles(chosen, steps)
     elif len(coefficients) != 3:
         raise ValueError(f"ns_coefficients is {coefficients!r}; it must be a triple (a, b, c), or None for `method`")
-    if options["adjust_lr_fn"] not in ADJUSTMENTS:
-        raise ValueError(f"adjust_lr_fn is {options['adjust_lr_fn']!r}; choose one of {ADJUSTMENTS}")
     dtype = options["compute_dtype"]
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"compute_dtype is {dtype!r}; it must be a real floating-point torch.dtype or None")
+
+
+def _warn_of_cycles(chosen: CoefficientSet, steps: int) -> None:
+    """Warn of a schedule that is cut short or begun anew; no step at all is a normalisation, as asked."""
+    published = len(chosen.steps)
+    if chosen.extension == "cycle" and steps % published:
+        warnings.warn(
+            f"{chosen.name} is a schedule of {published} steps, and ns_steps is {steps}: cut short or begun anew, it "
+            f"leaves singular values far from 1; take ns_steps={published}, or another method",
+            stacklevel=8,
+        )
+
+
+def check_number(name: str, value: Any, *, below: float = float("inf")) -> None:
+    """Check that an option is a finite number in [0, below).
+
+    Args:
+        name: what to call it.
+        value: the option; a tensor of one element will do.
+        below: exclusive upper end.
+
+    Raises:
+        ValueError: if it is not.
+
+    Source: elementary.
+    """
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(f"{name} is a tensor of shape {tuple(value.shape)}; it must have one element")
+    if not 0.0 <= float(value) < below:
+        limit = "be finite and >= 0" if below == float("inf") else f"be in [0, {below:g})"
+        raise ValueError(f"{name} is {value!r}; it must {limit}")
+
+
+def check_parameters(options: dict[str, Any], optimizer: str, *, dimensions: int, remedy: str) -> None:
+    """Check that the parameters of a group are real floating-point tensors of enough dimensions, not empty.
+
+    Args:
+        options: a group; "params" may be missing.
+        optimizer: its name, for the message.
+        dimensions: the least number of dimensions.
+        remedy: what to do with a tensor of fewer dimensions.
+
+    Raises:
+        ValueError: if a shape is out of range.
+        TypeError: if a parameter is not a real floating-point tensor.
+
+    Source: elementary.
+    """
     for index, entry in enumerate(options.get("params", ())):
         name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
-        _check_parameter(name, parameter)
-
-
-def _check_rates(options: dict[str, Any]) -> None:
-    """Check learning rate, weight decay, momentum and eps."""
-    lr = options["lr"]
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError(f"lr is a tensor of shape {tuple(lr.shape)}; it must have one element")
-    for name in ("lr", "weight_decay", "eps"):
-        if not 0.0 <= float(options[name]) < float("inf"):
-            raise ValueError(f"{name} is {options[name]!r}; it must be finite and >= 0")
-    if not 0.0 <= options["momentum"] < 1.0:
-        raise ValueError(f"momentum is {options['momentum']!r}; it must be in [0, 1)")
-
-
-def _check_parameter(name: str, parameter: Any) -> None:
-    """Check that Muon can step this parameter."""
-    if not isinstance(parameter, Tensor) or not parameter.is_floating_point():
-        kind = parameter.dtype if isinstance(parameter, Tensor) else type(parameter).__name__
-        raise TypeError(f"{name} is {kind}; Muon steps real floating-point tensors only")
-    if parameter.ndim < 2:
-        raise ValueError(
-            f"{name} has shape {tuple(parameter.shape)}; Muon steps matrices (and kernels, flattened to (out, -1)): "
-            "give vectors and scalars to AdamW, for instance by muon_with_adamw(model)"
-        )
-    if parameter.numel() == 0:
-        raise ValueError(f"{name} has shape {tuple(parameter.shape)}; leave parameters without elements out")
+        if not isinstance(parameter, Tensor) or not parameter.is_floating_point():
+            kind = parameter.dtype if isinstance(parameter, Tensor) else type(parameter).__name__
+            raise TypeError(f"{name} is {kind}; {optimizer} steps real floating-point tensors only")
+        if parameter.ndim < dimensions:
+            raise ValueError(f"{name} has shape {tuple(parameter.shape)}; {remedy}")
+        if parameter.numel() == 0:
+            raise ValueError(f"{name} has shape {tuple(parameter.shape)}; leave parameters without elements out")
 
 
 def check_gradient(parameter: Tensor, check_finite: bool | None, label: Callable[[], str]) -> None:

@@ -1,4 +1,5 @@
 import copy
+import importlib.util
 import io
 import math
 
@@ -188,3 +189,14 @@ def test_what_is_done_to_a_part_directly_is_seen_by_the_hybrid():
     train(model, hybrid, 1)
     assert hybrid.lmo_input(model[2].weight) is not None
     assert all(inner.state is hybrid.state for inner in hybrid.optimizers)
+
+
+def test_hybrid_is_the_function_wherever_it_is_imported_from():
+    import muon_theory.optimizers as package
+    from muon_theory.optimizers import hybrid
+    from muon_theory.optimizers.joint_optimizer import Hybrid as Joint
+
+    assert callable(hybrid)
+    assert package.hybrid is hybrid
+    assert Joint is package.Hybrid
+    assert importlib.util.find_spec("muon_theory.optimizers.hybrid") is None  # a module of that name would shadow it
