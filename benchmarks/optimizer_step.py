@@ -1,21 +1,32 @@
 """Time of one optimizer step beside torch.optim.Muon and other packages, and distance of the update from exact.
 
 Run: python benchmarks/optimizer_step.py [--rounds 9] [--threads 2] [--models a,b,c] [--momenta gaussian,...].
-Exit status 1 if a goal is missed. The distance is the root mean square over the directions of all matrices of the
-update minus the exact polar factor, ||O - U V^T||_F / sqrt(rank), taken from the first step without weight decay, when
-the LMO input is a multiple of the gradient. Goals bind on Gaussian momentum; the distance must not exceed torch's.
+Exit status 1 if a goal is missed. Other packages are optional: `pip install -c constraints.txt -e ".[benchmarks]"`
+brings heavyball and pytorch_optimizer; dion comes from its repository (github.com/microsoft/dion, `pip install
+--no-deps` of a checkout) and, like heavyball, compiles on the CPU, which takes a C++ compiler and is not timed.
+
+The distance is the root mean square over the directions of all matrices of the update, divided by the package's factor
+for the shape, minus the exact polar factor, ||O - U V^T||_F / sqrt(rank). It is taken from the first step without
+weight decay, when the LMO input is a multiple of the gradient. Goals bind on Gaussian momentum; the distance must not
+exceed torch's. Directions below the rank tolerance of the gradient's dtype, of which recorded momentum has many, count
+too: Muon(exact=True) leaves them at zero. Dion's directions have unit columns in one factor and are no polar factors: its distance says how far.
 """
 
 import argparse
+import importlib
 import math
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
 
 import torch
 from paired_timing import interleaved, machine, paired_ratio
 from torch import Tensor, nn
 
+from muon_theory.optimizers.dion import Dion
 from muon_theory.optimizers.muon import Muon, shape_factor
 from muon_theory.polar import polar_factor
 from muon_theory.spectra import log_uniform_spectrum, prescribed_matrix, recorded_matrix, recorded_spectra
@@ -77,6 +88,15 @@ def _recorded(size: tuple[int, int], index: int) -> Tensor:
     return prescribed_matrix(stretched.numpy(), *size, seed=index, dtype=torch.float32)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """Who is compared: what it runs at its defaults, how it is built, its factor for the shape of a matrix."""
+
+    runs: str
+    build: Callable[[list[Tensor]], torch.optim.Optimizer]
+    factor: Callable[[int, int], float] = shape_factor
+
+
 def _flattened(build: Callable) -> Callable:
     """An optimizer that takes 2-D parameters only, given kernels flattened once, outside the timing."""
     return lambda parameters: build([p.detach().reshape(p.shape[0], -1).requires_grad_() for p in parameters])
@@ -94,48 +114,68 @@ def _heavyball(parameters: list[Tensor]) -> torch.optim.Optimizer:
     return Other(parameters, lr=1.0, weight_decay=0.0)
 
 
-def _dion(parameters: list[Tensor]) -> torch.optim.Optimizer:
-    from dion import Muon as Other
+def _of_dion(name: str) -> Callable[[list[Tensor]], torch.optim.Optimizer]:
+    """One of the optimizers of the package dion."""
+    return lambda parameters: getattr(importlib.import_module("dion"), name)(parameters, lr=1.0, weight_decay=0.0)
 
-    return Other(parameters, lr=1.0, weight_decay=0.0)
+
+def _spectral_factor(rows: int, columns: int) -> float:
+    return math.sqrt(rows / columns)
 
 
-CONTESTANTS: dict[str, Callable] = {
-    TORCH: _flattened(lambda parameters: torch.optim.Muon(parameters, lr=1.0, weight_decay=0.0)),
-    AUTO: lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0, method="auto"),
-    "Muon(), float32": lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0),
-    "Muon(), bfloat16": lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0, compute_dtype=torch.bfloat16),
-    "Muon(exact=True)": lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0, exact=True),
+def _ours(**options: Any) -> Callable[[list[Tensor]], torch.optim.Optimizer]:
+    return lambda parameters: Muon(parameters, lr=1.0, weight_decay=0.0, **options)
+
+
+CONTESTANTS = {
+    TORCH: Entry(
+        "Jordan x 5, bfloat16", _flattened(lambda parameters: torch.optim.Muon(parameters, lr=1.0, weight_decay=0.0))
+    ),
+    AUTO: Entry("by shape, at least as exact", _ours(method="auto")),
+    "Muon()": Entry("Jordan x 5, float32", _ours()),
+    "Muon(compute_dtype=bfloat16)": Entry("Jordan x 5, bfloat16", _ours(compute_dtype=torch.bfloat16)),
+    "Muon(exact=True)": Entry("exact polar factor", _ours(exact=True)),
+    "Dion()": Entry(
+        "power iteration, full rank",
+        lambda parameters: Dion(parameters, lr=1.0, weight_decay=0.0),
+        _spectral_factor,
+    ),
 }
 OTHER_PACKAGES = {
-    "pytorch_optimizer.Muon": _flattened(_pytorch_optimizer),
-    "heavyball.Muon": _flattened(_heavyball),
-    "dion.Muon": _flattened(_dion),
+    "pytorch_optimizer.Muon": Entry("Jordan x 5, bfloat16", _flattened(_pytorch_optimizer)),
+    "heavyball.Muon": Entry("You x 5, bfloat16, compiled", _flattened(_heavyball)),
+    "dion.Muon": Entry("Polar Express x 5, bfloat16, compiled", _flattened(_of_dion("Muon")), _spectral_factor),
+    "dion.Dion": Entry("power iteration, full rank, compiled", _flattened(_of_dion("Dion")), _spectral_factor),
 }
 
 
 class Contestant:
     """An optimizer with parameters and gradients of its own."""
 
-    def __init__(self, build: Callable, given: list[Tensor]) -> None:
-        self.optimizer = build([nn.Parameter(torch.zeros_like(gradient)) for gradient in given])
+    def __init__(self, entry: Entry, given: list[Tensor]) -> None:
+        self.entry = entry
+        self.optimizer = entry.build([nn.Parameter(torch.zeros_like(gradient)) for gradient in given])
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.given = given
+        self.given = [g.clone().view(p.shape) for g, p in zip(given, self.parameters, strict=True)]
+        self.overwrites = False
+        self.distance = self._first_step()
 
     def __call__(self) -> None:
-        """Hand the gradients over (some packages use them up) and step."""
+        """Hand the gradients over and step; a package that writes on them is handed copies."""
         for parameter, gradient in zip(self.parameters, self.given, strict=True):
-            parameter.grad = gradient.view(parameter.shape)
+            parameter.grad = gradient.clone() if self.overwrites else gradient
         self.optimizer.step()
 
-    def distance(self) -> float:
+    def _first_step(self) -> float:
         """Distance of the first step's directions from the exact polar factors; the scale of an update is no error."""
         before = [parameter.detach().clone() for parameter in self.parameters]
+        exact = [gradient.flatten(1).double() for gradient in self.given]
         self()
+        self.overwrites = any(not torch.equal(g, kept.to(g)) for g, kept in zip(self.given, exact, strict=True))
+        self.given = [gradient.to(torch.float32) for gradient in exact] if self.overwrites else self.given
         total, directions = 0.0, 0
-        for parameter, start, gradient in zip(self.parameters, before, self.given, strict=True):
-            matrix = gradient.flatten(1).double()
-            O = (start - parameter.detach()).flatten(1).double() / shape_factor(*matrix.shape)
+        for parameter, start, matrix in zip(self.parameters, before, exact, strict=True):
+            O = (start - parameter.detach()).flatten(1).double() / self.entry.factor(*matrix.shape)
             total += float(torch.linalg.matrix_norm(O - polar_factor(matrix))) ** 2
             directions += min(matrix.shape)
         return math.sqrt(total / directions)
@@ -143,18 +183,27 @@ class Contestant:
 
 def contestants(given: list[Tensor], skipped: set[str]) -> dict[str, Contestant]:
     """Every contestant that runs here; why another does not is printed once."""
-    running = {name: Contestant(build, given) for name, build in CONTESTANTS.items() if name not in skipped}
-    for name, build in OTHER_PACKAGES.items():
+    running = {name: Contestant(entry, given) for name, entry in CONTESTANTS.items() if name not in skipped}
+    for name, entry in OTHER_PACKAGES.items():
         if name in skipped:
             continue
         try:
-            running[name] = Contestant(build, given)
-            running[name]()
+            running[name] = Contestant(entry, given)
         except Exception as error:  # another package may fail in any way; the table goes on without it
-            running.pop(name, None)
             skipped.add(name)
             print(f"{name} left out: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     return running
+
+
+def versions() -> str:
+    """The packages compared with, one line."""
+    found = []
+    for package in ("heavyball", "pytorch_optimizer", "dion"):
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{package} not installed")
+    return ", ".join(found)
 
 
 def compare(model: str, momentum: str, rounds: int, skipped: set[str]) -> bool:
@@ -162,13 +211,15 @@ def compare(model: str, momentum: str, rounds: int, skipped: set[str]) -> bool:
     title, shapes = MODELS[model]
     given = gradients(shapes, momentum)
     running = contestants(given, skipped)
-    distances = {name: contestant.distance() for name, contestant in running.items()}
-    seconds = interleaved(running, rounds)
-    print(f"\n({model}) {title}; {momentum} momentum\n{'':28}{'median ms':>10}{'ratio':>8}{'distance':>10}")
+    seconds = interleaved(dict(running), rounds)
+    print(f"\n({model}) {title}; {momentum} momentum\n{'':30}{'median ms':>10}{'ratio':>8}{'distance':>10}")
     for name, times in seconds.items():
-        ratio = paired_ratio(seconds, name, TORCH)
-        print(f"{name:<28}{1e3 * sorted(times)[rounds // 2]:>10.2f}{ratio:>8.3f}{distances[name]:>10.4f}")
-    met = distances[AUTO] <= distances[TORCH]
+        ratio, contestant = paired_ratio(seconds, name, TORCH), running[name]
+        print(
+            f"{name:<30}{1e3 * sorted(times)[rounds // 2]:>10.2f}{ratio:>8.3f}{contestant.distance:>10.4f}"
+            f"  {contestant.entry.runs}{', handed copies: overwrites p.grad' if contestant.overwrites else ''}"
+        )
+    met = running[AUTO].distance <= running[TORCH].distance
     if momentum == "gaussian":
         met &= paired_ratio(seconds, AUTO, TORCH) <= GOALS[model]
         print(f"goal: ratio <= {GOALS[model]:g} at no larger distance: {'met' if met else 'MISSED'}")
@@ -188,7 +239,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
-    print(machine())
+    print(f"{machine()}\n{versions()}")
     skipped = set(filter(None, options.skip.split(",")))
     results = [
         compare(model, momentum, options.rounds, skipped)
