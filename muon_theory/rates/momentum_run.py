@@ -24,6 +24,8 @@ class Trajectory:
         operator_error: op(O_t - P(C_t)).
         alignment_deficit: 1 - <C_t, O_t>/nuc(C_t).
         overshoot: max(0, op(O_t) - 1).
+        stationarity: Phi = nuc(g_t) + lambda <W, g_t> at the point where step t is taken; nuc(g_t) without decay.
+        weight_norm: op(W) at the point where step t is taken.
         step_size: eta of each configuration, shape (configurations, 1).
         gradient_weight: 1 - momentum of each configuration, shape (configurations, 1).
 
@@ -36,6 +38,8 @@ class Trajectory:
     operator_error: Array
     alignment_deficit: Array
     overshoot: Array
+    stationarity: Array
+    weight_norm: Array
     step_size: Array
     gradient_weight: Array
 
@@ -69,12 +73,12 @@ def spectral_oracle(method: str, oracle_steps: int = 0) -> Callable[[Array], Arr
 
 def momentum_run(
     problem: QuadraticProblem, oracle: Callable[[Array], Array], *, steps: int, step_size: ArrayLike,
-    momentum: ArrayLike = 0.0, noise: ArrayLike = 0.0, runs: int = 1, seed: int = 0, nesterov: bool = False,
-    start: Array | None = None,
+    momentum: ArrayLike = 0.0, noise: ArrayLike = 0.0, weight_decay: ArrayLike = 0.0, runs: int = 1, seed: int = 0,
+    nesterov: bool = False, start: Array | None = None,
 ) -> Trajectory:  # fmt: skip
-    """Run momentum with an orthogonalising oracle: N_t = b N_{t-1} + (1-b) G_t, W <- W - eta O(C_t).
+    """Run momentum with an orthogonalising oracle: N_t = b N_{t-1} + (1-b) G_t, W <- (1 - eta lambda) W - eta O_t.
 
-    C_t = N_t (plain) or b N_t + (1-b) G_t (Nesterov); G_t = gradient + noise/sqrt(m n) times a standard normal matrix.
+    O_t is the oracle's answer to C_t = N_t (plain) or b N_t + (1-b) G_t (Nesterov); G_t = gradient + noise/sqrt(m n) times a standard normal matrix.
     The oracle acts on the singular values of C_t / fro(C_t), so the run measures its inexactness exactly.
 
     Args:
@@ -84,6 +88,7 @@ def momentum_run(
         step_size: eta > 0; a number or one per configuration.
         momentum: b in [0, 1); a number or one per configuration.
         noise: sigma/sqrt(B) >= 0, the Frobenius norm of the noise in mean square; a number or one per configuration.
+        weight_decay: lambda >= 0, decoupled; a number or one per configuration.
         runs: independent runs of each configuration, >= 1; all configurations see the same noise matrices.
         seed: of the noise.
         nesterov: whether C_t looks ahead.
@@ -93,17 +98,17 @@ def momentum_run(
         The trajectories.
 
     Raises:
-        ValueError: steps or runs below 1, a step size, momentum or noise out of range, or a start of another shape.
+        ValueError: steps or runs below 1, a step size, momentum, noise or decay out of range, or a start of another shape.
 
     Source: Kim and Oh 2026, arXiv 2601.19156, Algorithm 1, with the normalisation by fro(C_t) of its experiments.
-    Cost: three batched singular value decompositions a step.
+    Cost: four batched singular value decompositions a step.
 
     >>> from muon_theory.rates.quadratic import scalar_problem
     >>> run = momentum_run(scalar_problem(), spectral_oracle("exact"), steps=4, step_size=1.0, start=np.array([[0.5]]))
     >>> run.gradient_norm[:, 0, 0]
     array([0.5, 0.5, 0.5, 0.5])
     """
-    eta, b, level = _configurations(step_size, momentum, noise)
+    eta, b, level, decay = _configurations(step_size, momentum, noise, weight_decay)
     if steps < 1 or runs < 1:
         raise ValueError(f"steps = {steps}, runs = {runs}: give integers >= 1")
     shape = problem.minimizer.shape
@@ -119,23 +124,29 @@ def momentum_run(
         N = b * N + (1 - b) * G
         C = b * N + (1 - b) * G if nesterov else N
         O, inexactness = _orthogonalized(C, oracle)
-        measures.append((_nuclear(g), _nuclear(g - C), *inexactness))
-        W = W - eta * O
+        gradient_norm, inner = _nuclear(g), np.sum(W * g, axis=(-2, -1))
+        stationarity = gradient_norm + decay[..., 0, 0] * inner
+        weight_norm = np.linalg.norm(W, 2, axis=(-2, -1))
+        measures.append((gradient_norm, _nuclear(g - C), *inexactness, stationarity, weight_norm))
+        W = (1 - eta * decay) * W - eta * O
         values.append(problem.value(W))
     columns = [np.stack(column) for column in zip(*measures, strict=True)]
     return Trajectory(np.stack(values), *columns, step_size=eta[..., 0, 0], gradient_weight=1 - b[..., 0, 0])
 
 
-def _configurations(step_size: ArrayLike, momentum: ArrayLike, noise: ArrayLike) -> list[Array]:
-    """The three parameters as arrays of shape (configurations, 1, 1, 1)."""
-    parameters = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, dtype=float)) for x in (step_size, momentum, noise)))
-    eta, b, level = parameters
+def _configurations(step_size: ArrayLike, momentum: ArrayLike, noise: ArrayLike, decay: ArrayLike) -> list[Array]:
+    """The four parameters as arrays of shape (configurations, 1, 1, 1)."""
+    given = (step_size, momentum, noise, decay)
+    parameters = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, dtype=float)) for x in given))
+    eta, b, level, rate = parameters
     if not (np.all(eta > 0) and np.all(np.isfinite(eta))):
         raise ValueError(f"step_size = {step_size!r}: give finite numbers > 0")
     if not (np.all(b >= 0) and np.all(b < 1)):
         raise ValueError(f"momentum = {momentum!r}: give numbers in [0, 1)")
     if not (np.all(level >= 0) and np.all(np.isfinite(level))):
         raise ValueError(f"noise = {noise!r}: give finite numbers >= 0")
+    if not (np.all(rate >= 0) and np.all(np.isfinite(rate))):
+        raise ValueError(f"weight_decay = {decay!r}: give finite numbers >= 0")
     return [np.array(x, dtype=float).reshape(-1, 1, 1, 1) for x in parameters]
 
 

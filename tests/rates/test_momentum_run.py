@@ -18,13 +18,14 @@ from muon_theory.rates import (
 ORACLES = [("exact", 0), ("taylor_3", 2), ("taylor_5", 3), ("jordan_2024", 5)]
 
 
-def _plain_run(problem, method, oracle_steps, *, steps, eta, b, noise, seed, nesterov):
+def _plain_run(problem, method, oracle_steps, *, steps, eta, b, noise, seed, nesterov, decay=0.0):
     """The same run with torch and no vectorisation; returns values, and the oracle's inputs and outputs."""
     generator = np.random.default_rng(seed)
     shape = problem.minimizer.shape
     W, N = np.zeros(shape), np.zeros(shape)
-    values, pairs = [float(problem.value(W))], []
+    values, pairs, points = [float(problem.value(W))], [], []
     for _ in range(steps):
+        points.append(W)
         G = problem.A.T @ problem.A @ (W - problem.minimizer)
         if noise:
             G = G + noise / math.sqrt(W.size) * generator.standard_normal((1, *shape))[0]
@@ -32,16 +33,16 @@ def _plain_run(problem, method, oracle_steps, *, steps, eta, b, noise, seed, nes
         C = torch.from_numpy(b * N + (1 - b) * G if nesterov else N)
         O = polar_factor(C) if method == "exact" else orthogonalize(C, method, oracle_steps)
         pairs.append((C, O))
-        W = W - eta * O.numpy()
+        W = W - eta * (O.numpy() + decay * W)
         values.append(float(problem.value(W)))
-    return values, pairs
+    return values, pairs, points
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_run_is_what_a_plain_loop_with_the_library_does(oracle, nesterov):
     problem = quadratic_problem(4, 6, 3)
-    values, pairs = _plain_run(
+    values, pairs, _ = _plain_run(
         problem, *oracle, steps=12, eta=0.1, b=0.8, noise=0.5, seed=9, nesterov=nesterov
     )  # fmt: skip
     run = momentum_run(
@@ -52,6 +53,25 @@ def test_a_run_is_what_a_plain_loop_with_the_library_does(oracle, nesterov):
     for name in ("operator_error", "alignment_deficit", "overshoot"):
         expected = [float(getattr(f, name)) for f in found]
         np.testing.assert_allclose(getattr(run, name)[:, 0, 0], expected, atol=1e-9)
+
+
+def test_weight_decay_is_decoupled_and_its_stationarity_is_that_of_the_constrained_problem():
+    problem, decay = quadratic_problem(4, 6, 3), 0.7
+    values, _, points = _plain_run(
+        problem, "exact", 0, steps=15, eta=0.3, b=0.5, noise=0.0, seed=0, nesterov=True, decay=decay
+    )  # fmt: skip
+    run = momentum_run(
+        problem, spectral_oracle("exact"), steps=15, step_size=0.3, momentum=0.5, weight_decay=decay, nesterov=True
+    )
+    np.testing.assert_allclose(run.value[:, 0, 0], values, rtol=1e-9)
+    gradients = [problem.gradient(W) for W in points]
+    phi = [np.linalg.norm(g, "nuc") + decay * np.trace(W.T @ g) for W, g in zip(points, gradients, strict=True)]
+    np.testing.assert_allclose(run.stationarity[:, 0, 0], phi, rtol=1e-9)
+    np.testing.assert_allclose(run.weight_norm[:, 0, 0], [np.linalg.norm(W, 2) for W in points], atol=1e-12)
+    undecayed = momentum_run(problem, spectral_oracle("exact"), steps=15, step_size=0.3)
+    np.testing.assert_array_equal(undecayed.stationarity, undecayed.gradient_norm)
+    with pytest.raises(ValueError, match="weight_decay"):
+        momentum_run(problem, spectral_oracle("exact"), steps=1, step_size=0.3, weight_decay=-1.0)
 
 
 def test_configurations_run_together_as_they_run_alone():
