@@ -9,7 +9,8 @@ The distance is the root mean square over the directions of all matrices of the 
 for the shape, minus the exact polar factor, ||O - U V^T||_F / sqrt(rank). It is taken from the first step without
 weight decay, when the LMO input is a multiple of the gradient. Goals bind on Gaussian momentum; the distance must not
 exceed torch's. Directions below the rank tolerance of the gradient's dtype, of which recorded momentum has many, count
-too: Muon(exact=True) leaves them at zero. Dion's directions have unit columns in one factor and are no polar factors: its distance says how far.
+too: Muon(exact=True) leaves them at zero. Dion's directions have unit columns in one factor and are no polar factors:
+its distance says how far.
 """
 
 import argparse
