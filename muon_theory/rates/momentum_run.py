@@ -78,8 +78,8 @@ def momentum_run(
 ) -> Trajectory:  # fmt: skip
     """Run momentum with an orthogonalising oracle: N_t = b N_{t-1} + (1-b) G_t, W <- (1 - eta lambda) W - eta O_t.
 
-    O_t is the oracle's answer to C_t = N_t (plain) or b N_t + (1-b) G_t (Nesterov); G_t = gradient + noise/sqrt(m n) times a standard normal matrix.
-    The oracle acts on the singular values of C_t / fro(C_t), so the run measures its inexactness exactly.
+    O_t is the oracle's answer to C_t = N_t (plain) or b N_t + (1-b) G_t (Nesterov); G_t = gradient + noise/sqrt(m n)
+    times a standard normal matrix. The oracle acts on the singular values of C_t / fro(C_t), so the run measures its inexactness exactly.
 
     Args:
         problem: the quadratic.
@@ -98,7 +98,8 @@ def momentum_run(
         The trajectories.
 
     Raises:
-        ValueError: steps or runs below 1, a step size, momentum, noise or decay out of range, or a start of another shape.
+        ValueError: steps or runs below 1, a step size, momentum, noise or decay out of range, or a start of another
+            shape.
 
     Source: Kim and Oh 2026, arXiv 2601.19156, Algorithm 1, with the normalisation by fro(C_t) of its experiments.
     Cost: four batched singular value decompositions a step.
