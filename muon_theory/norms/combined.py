@@ -25,7 +25,7 @@ from muon_theory.norms.norm import Norm
 from muon_theory.norms.schatten import Frobenius, Nuclear, SingularValueNorm, Spectral
 
 _log = logging.getLogger(__name__)
-_ACCURACY = 1e-8
+_ACCURACY = 1e-10
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Combined(Norm):
         tests/norms/test_against_cvxpy.py.
 
     Accuracy: value: a few eps for one ball, or a dual Ky Fan ball (spectral, nuclear) with a Frobenius ball; otherwise
-        a convex program whose lower and upper bound are 1e-8 apart, relative; if they are not after its last iteration
+        a convex program whose lower and upper bound are 1e-10 apart, relative; if they are not after its last iteration
         that is logged. The upper bound is returned. dual and LMO are as accurate as those of the components.
 
     Cost: dual and LMO: those of the components. value of unitarily invariant components: one SVD, then vectors;

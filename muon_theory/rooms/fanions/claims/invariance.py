@@ -150,7 +150,7 @@ def claims() -> list[Claim]:
             mutations=(Mutation("scale D by 1.001", {"factor": 1.001}),),
             expected="holds",
             attribution="ours",
-            tolerance=1.1e-8,
-            tolerance_reason="the program behind the norm of S-Fanion stops with its certified bounds 1e-8 apart",
+            tolerance=1.1e-10,
+            tolerance_reason="the program behind the norm of S-Fanion stops with its certified bounds 1e-10 apart",
         ),
     ]
