@@ -170,12 +170,13 @@ class Contestant:
     def _first_step(self) -> float:
         """Distance of the first step's directions from the exact polar factors; the scale of an update is no error."""
         before = [parameter.detach().clone() for parameter in self.parameters]
-        exact = [gradient.flatten(1).double() for gradient in self.given]
+        kept = [gradient.clone() for gradient in self.given]
         self()
-        self.overwrites = any(not torch.equal(g, kept.to(g)) for g, kept in zip(self.given, exact, strict=True))
-        self.given = [gradient.to(torch.float32) for gradient in exact] if self.overwrites else self.given
+        self.overwrites = any(not torch.equal(g, old) for g, old in zip(self.given, kept, strict=True))
+        self.given = kept
         total, directions = 0.0, 0
-        for parameter, start, matrix in zip(self.parameters, before, exact, strict=True):
+        for parameter, start, gradient in zip(self.parameters, before, kept, strict=True):
+            matrix = gradient.flatten(1).double()
             O = (start - parameter.detach()).flatten(1).double() / self.entry.factor(*matrix.shape)
             total += float(torch.linalg.matrix_norm(O - polar_factor(matrix))) ** 2
             directions += min(matrix.shape)
