@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
-from muon_theory.norms import DualKyFan, Frobenius, MaxEntry, Spectral
+from muon_theory.norms import DualKyFan, Frobenius, MaxEntry, Norm, Spectral
 from muon_theory.optimizers.checked_optimizer import matrix_shape
 from muon_theory.optimizers.matrix_descent import MatrixDescent, Nesterov, ShapeRule
+
+AdjustedPart = Literal["blend", "leading"]
+
+ADJUSTED_PARTS = ("blend", "leading")
 
 
 class Fanion(MatrixDescent):
@@ -57,7 +61,7 @@ class Fanion(MatrixDescent):
         adjust_lr_fn: ShapeRule | None = "none",
         maximize: bool = False,
         check_finite: bool | None = None,
-        **blend: float,
+        **blend: Any,
     ) -> None:
         defaults = {
             "k": k,
@@ -82,7 +86,8 @@ class Fanion(MatrixDescent):
             options: a group with the defaults filled in; "params" may be missing.
 
         Raises:
-            ValueError: if k, alpha, eta or another option is out of range, or a matrix has fewer than k directions.
+            ValueError: if k, alpha, eta, adjusted_part or another option is out of range, or a matrix has fewer than k
+                directions.
 
         Source: elementary.
         """
@@ -93,6 +98,8 @@ class Fanion(MatrixDescent):
             raise ValueError(f"alpha is {options['alpha']!r}; it must be in [0, 1], or the blend is no norm's oracle")
         if not 0.0 < options.get("eta", 1.0) < math.inf:
             raise ValueError(f"eta is {options['eta']!r}; it must be finite and > 0")
+        if options.get("adjusted_part", "blend") not in ADJUSTED_PARTS:
+            raise ValueError(f"adjusted_part is {options['adjusted_part']!r}; choose one of {ADJUSTED_PARTS}")
         super().check_options(options)
         if k is None:
             return
@@ -117,6 +124,32 @@ class Fanion(MatrixDescent):
         Source: arXiv 2512.09678v2, lemma on the oracle of the dual Ky Fan ball.
         """
         return _minus_leading(X, group["k"])
+
+    def step_factor(self, rows: int, columns: int, group: dict[str, Any]) -> float:
+        """Factor that the direction of a matrix of this shape is multiplied by, besides the learning rate.
+
+        Args:
+            rows: of the flattened matrix.
+            columns: of the flattened matrix.
+            group: a parameter group.
+
+        Returns:
+            c of adjust_lr_fn, and 1 where `direction` has multiplied P_k by it.
+
+        Source: derived here, checked in tests/optimizers/test_fanion.py.
+        """
+        return 1.0 if group.get("adjusted_part") == "leading" else super().step_factor(rows, columns, group)
+
+    def _blended(self, X: Tensor, group: dict[str, Any], second: Norm) -> Tensor:
+        """The Fanion direction and that of a second norm by their weights; a part of weight zero is not computed."""
+        alpha = group["alpha"]
+        if alpha == 0:
+            return (group.get("eta", 1.0) * second.lmo(X)).to(X.dtype)
+        c = super().step_factor(*X.shape[-2:], group) if group["adjusted_part"] == "leading" else 1.0
+        leading = c * alpha * _minus_leading(X, group["k"])
+        if alpha == 1:
+            return leading.to(X.dtype)
+        return (leading + (1 - alpha) * group.get("eta", 1.0) * second.lmo(X)).to(X.dtype)
 
 
 class Neon(Fanion):
@@ -171,6 +204,9 @@ class FFanion(Fanion):
         weight_decay: decoupled decay w >= 0.
         alpha: weight of P_k, in [0, 1]; beyond, the blend is no norm's oracle. (The published code's `sgd_coeff` is
             1 - alpha.)
+        adjusted_part: what the shape factor c of adjust_lr_fn multiplies. "blend", as in the published GPT runs: both
+            parts, so that the step is lr c times the oracle of the norm above. "leading": P_k only, so that the step is
+            lr times the oracle of the norm whose dual is c alpha KyFan_k + (1 - alpha) Frobenius. Idle at c = 1.
         **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
 
     Raises:
@@ -187,7 +223,7 @@ class FFanion(Fanion):
     tensor([-0.9000, -0.3000])
     """  # noqa: DOC502  (raised by Fanion)
 
-    _blend_options = frozenset({"alpha"})
+    _blend_options = frozenset({"alpha", "adjusted_part"})
 
     def __init__(
         self,
@@ -199,9 +235,11 @@ class FFanion(Fanion):
         weight_decay: float = 0.0,
         *,
         alpha: float = 0.5,
+        adjusted_part: AdjustedPart = "blend",
         **options: Any,
     ) -> None:
-        super().__init__(params, k, lr, momentum, nesterov, weight_decay, alpha=alpha, **options)
+        blend = {"alpha": alpha, "adjusted_part": adjusted_part}
+        super().__init__(params, k, lr, momentum, nesterov, weight_decay, **blend, **options)
 
     def direction(self, X: Tensor, group: dict[str, Any]) -> Tensor:
         """Blend of the Fanion direction and the normalised momentum.
@@ -211,12 +249,12 @@ class FFanion(Fanion):
             group: a parameter group.
 
         Returns:
-            -alpha P_k(X) - (1 - alpha) X / ||X||_F, of X's shape and dtype.
+            -alpha P_k(X) - (1 - alpha) X / ||X||_F, of X's shape and dtype; with adjusted_part "leading" c alpha in
+            alpha's place.
 
         Source: arXiv 2512.09678v2 (F-Fanions).
         """
-        alpha = group["alpha"]
-        return _blend(alpha, X, group["k"], lambda: (1 - alpha) * Frobenius().lmo(X))
+        return self._blended(X, group, Frobenius())
 
 
 class SFanion(Fanion):
@@ -234,6 +272,9 @@ class SFanion(Fanion):
         weight_decay: decoupled decay w >= 0.
         alpha: weight of P_k, in [0, 1].
         eta: entry of the sign part relative to P_k, > 0; that part's Frobenius norm is eta sqrt(rows columns).
+        adjusted_part: what the shape factor c of adjust_lr_fn multiplies. "leading", as in the published GPT runs: P_k
+            only. An entry of the sign part then moves by lr (1 - alpha) eta in a matrix of any shape, which is what c
+            is to bring about for P_k. "blend": both parts, as of `FFanion`. Idle at c = 1.
         **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
 
     Raises:
@@ -250,7 +291,7 @@ class SFanion(Fanion):
     tensor([-0.6000, -0.1000])
     """  # noqa: DOC502  (raised by Fanion)
 
-    _blend_options = frozenset({"alpha", "eta"})
+    _blend_options = frozenset({"alpha", "eta", "adjusted_part"})
 
     def __init__(
         self,
@@ -263,9 +304,11 @@ class SFanion(Fanion):
         *,
         alpha: float = 0.5,
         eta: float = 0.01,
+        adjusted_part: AdjustedPart = "leading",
         **options: Any,
     ) -> None:
-        super().__init__(params, k, lr, momentum, nesterov, weight_decay, alpha=alpha, eta=eta, **options)
+        blend = {"alpha": alpha, "eta": eta, "adjusted_part": adjusted_part}
+        super().__init__(params, k, lr, momentum, nesterov, weight_decay, **blend, **options)
 
     def direction(self, X: Tensor, group: dict[str, Any]) -> Tensor:
         """Blend of the Fanion direction and the signs of the momentum.
@@ -275,24 +318,15 @@ class SFanion(Fanion):
             group: a parameter group.
 
         Returns:
-            -alpha P_k(X) - (1 - alpha) eta sign(X), of X's shape and dtype.
+            -alpha P_k(X) - (1 - alpha) eta sign(X), of X's shape and dtype; with adjusted_part "leading" c alpha in
+            alpha's place.
 
         Source: arXiv 2512.09678v2 (S-Fanions).
         """
-        alpha = group["alpha"]
-        return _blend(alpha, X, group["k"], lambda: (1 - alpha) * group["eta"] * MaxEntry().lmo(X))
+        return self._blended(X, group, MaxEntry())
 
 
 def _minus_leading(X: Tensor, k: float | None) -> Tensor:
     """Minus the leading k singular directions of every matrix, all for None."""
     norm = Spectral() if k is None or k == min(X.shape[-2:]) else DualKyFan(k)
     return norm.lmo(X).to(X.dtype)
-
-
-def _blend(alpha: float, X: Tensor, k: float | None, second: Any) -> Tensor:
-    """The Fanion direction weighted by alpha plus a weighted second part; a part of weight zero is not computed."""
-    if alpha == 1:
-        return _minus_leading(X, k)
-    if alpha == 0:
-        return second().to(X.dtype)
-    return (alpha * _minus_leading(X, k) + second()).to(X.dtype)

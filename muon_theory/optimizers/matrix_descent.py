@@ -185,6 +185,22 @@ class MatrixDescent(CheckedOptimizer):
         """
         return 2
 
+    def step_factor(self, rows: int, columns: int, group: dict[str, Any]) -> float:
+        """Factor c that the direction of a matrix of this shape is multiplied by, besides the learning rate.
+
+        Args:
+            rows: of the flattened matrix.
+            columns: of the flattened matrix.
+            group: a parameter group.
+
+        Returns:
+            1 where adjust_lr_fn is "none", else Muon's shape factor.
+
+        Source: elementary; see `shape_factor`.
+        """
+        rule = group["adjust_lr_fn"]
+        return 1.0 if rule == "none" else shape_factor(rows, columns, rule)
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group, checked as the constructor checks it.
 
@@ -266,8 +282,8 @@ class MatrixDescent(CheckedOptimizer):
             buffers.append(buffer)
             inputs.append(X.reshape(rows, columns))
         stacked = torch.stack(inputs)
-        lr, rule = float(group["lr"]), group["adjust_lr_fn"]
-        step_size = lr * (1.0 if rule == "none" else shape_factor(rows, columns, rule))
+        lr = float(group["lr"])
+        step_size = lr * self.step_factor(rows, columns, group)
         shrinkage = 1 - lr * group["weight_decay"]
         for parameter, buffer, X, D in zip(parameters, buffers, stacked, self.direction(stacked, group), strict=True):
             yield _Plan(parameter, buffer, X, D, step_size, shrinkage)

@@ -5,7 +5,17 @@ import torch
 from torch import nn
 
 from muon_theory.norms import DualKyFan, Nuclear, Spectral, f_fanion, s_fanion
-from muon_theory.optimizers import Fanion, FFanion, LmoDescent, Muon, Neon, SFanion, normalized_sgd, sign_descent
+from muon_theory.optimizers import (
+    Fanion,
+    FFanion,
+    LmoDescent,
+    Muon,
+    Neon,
+    SFanion,
+    normalized_sgd,
+    shape_factor,
+    sign_descent,
+)
 from muon_theory.spectra import prescribed_matrix
 
 
@@ -140,6 +150,25 @@ def test_a_k_beyond_the_directions_of_a_matrix_is_rejected_by_the_matrix_name():
 def test_a_blend_that_is_no_norms_oracle_is_rejected(kind, alpha):
     with pytest.raises(ValueError, match="alpha is"):
         kind([nn.Parameter(torch.ones(4, 3))], alpha=alpha)
+
+
+@pytest.mark.parametrize("rule", ["original", "match_rms_adamw", "spectral", None, "none"])
+@pytest.mark.parametrize("shape", [(7, 5), (5, 7)])
+def test_the_shape_factor_multiplies_the_blend_or_the_leading_part_alone(rule, shape):
+    G = gaussian(*shape, seed=3)
+    c = 1.0 if rule == "none" else shape_factor(*shape, rule)
+    options = {"lr": 0.5, "weight_decay": 0.0, "adjust_lr_fn": rule}
+    P = leading(G, 3)
+    for kind, second, default in ((FFanion, 0.7 * G / G.norm(), "blend"), (SFanion, 0.7 * 0.2 * G.sign(), "leading")):
+        blend = {"alpha": 0.3} | ({"eta": 0.2} if kind is SFanion else {})
+        expected = {"blend": -0.5 * c * (0.3 * P + second), "leading": -0.5 * (c * 0.3 * P + second)}
+        for part, step in expected.items():
+            ours = run(lambda p, k=kind, a=part, b=blend: k(p, 3, adjusted_part=a, **b, **options), [G])
+            torch.testing.assert_close(ours, step, rtol=1e-12, atol=1e-12)
+        ours = run(lambda p, k=kind, b=blend: k(p, 3, **b, **options), [G])
+        torch.testing.assert_close(ours, expected[default], rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="adjusted_part is 'sign'"):
+        SFanion([nn.Parameter(torch.ones(4, 3))], adjusted_part="sign")
 
 
 @pytest.mark.parametrize("eta", [0.0, -1.0, math.nan, math.inf])
