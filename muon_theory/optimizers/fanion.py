@@ -145,7 +145,7 @@ class Fanion(MatrixDescent):
         alpha = group["alpha"]
         if alpha == 0:
             return (group.get("eta", 1.0) * second.lmo(X)).to(X.dtype)
-        c = super().step_factor(*X.shape[-2:], group) if group["adjusted_part"] == "leading" else 1.0
+        c = super().step_factor(X.shape[-2], X.shape[-1], group) if group["adjusted_part"] == "leading" else 1.0
         leading = c * alpha * _minus_leading(X, group["k"])
         if alpha == 1:
             return leading.to(X.dtype)
