@@ -1,0 +1,1 @@
+"""Studies of MuonAll: fine-tuning with one rule for every tensor."""
