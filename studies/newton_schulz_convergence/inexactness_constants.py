@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from muon_theory.polar import scalar_map, spectral_inexactness
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, color_of, small_print
-from muon_theory.rooms.newton_schulz_convergence.error_bounds import theorem_two_bound
+from muon_theory.rooms.newton_schulz_convergence.error_bounds import theorem_two_bound, universal_alignment
 from muon_theory.spectra import log_uniform_spectrum, singular_values
 
 TAYLOR = {f"taylor_{2 * k + 1}": k for k in range(1, 6)}
@@ -56,7 +56,7 @@ def designed_spectrum(name: str, n: int, seed: int) -> np.ndarray:
 
 def cell(spectrum: str, n: int, seed: int, steps: list[int]) -> list[dict]:
     sigma = designed_spectrum(spectrum, n, seed)
-    smallest, rho, knees = float(sigma[-1]), float(sigma.sum() ** 2), np.geomspace(1e-6, 1, 1201)
+    smallest, rho = float(sigma[-1]), min(float(sigma.sum() ** 2), float(n))
     rows = []
     for method in METHODS:
         for q in steps:
@@ -70,7 +70,7 @@ def cell(spectrum: str, n: int, seed: int, steps: list[int]) -> list[dict]:
             row["chi_theorem_2"] = row["universal"] = np.nan
             if method in TAYLOR:
                 row["chi_theorem_2"] = _reciprocal(1 - float(theorem_two_bound(TAYLOR[method], smallest, q)))
-                row["universal"] = _reciprocal(float(np.max(mapped(knees) * (1 - n * knees / (4 * rho**0.5)))))
+                row["universal"] = _reciprocal(float(universal_alignment(TAYLOR[method], q, rank=n, nuclear_rank=rho)))
             rows.append(row)
     return rows
 

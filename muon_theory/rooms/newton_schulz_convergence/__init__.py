@@ -15,8 +15,13 @@ that phi(u) <= u^(k+1) for every k (printed for k = 1, 2), the slope bound eps_q
 as the constant that matters, and every tightness statement. The deployed quintic (3.4445, -4.7750, 2.0315) is outside
 the paper's guarantees; what it does instead is stated beside them, as are the minimax polynomials of Polar Express.
 
-Formulas: `taylor` has the polynomial, the maps of one step and their constants; `error_bounds` the error after q steps,
-the bounds on it and the minimax cubics beside it; `polynomial_range` decides polynomial inequalities on an interval;
-`rates` has the stationarity bounds; `steps` the cost and use of a step inside Muon. The quadratic the bounds are run on
-is `muon_theory.rates.quadratic_problem`.
+Beyond the paper: Theorem A (any oracle with alignment deficit and overshoot, Nesterov momentum, tr Sigma for
+sqrt(r) sigma, layers of a network, (L0, L1) smoothness), Theorem B (the repaired heavy ball), a universal bound on the
+alignment, and the neighbours' statements: Kovalev (relayed), FedMuon, Polar Express, CANS, Zhang and Lin, Tao et al.
+
+Formulas: `taylor` has the polynomial, the maps of one step and their constants; `error_bounds` the error and alignment
+after q steps, the bounds on them and the minimax cubics; `polynomial_range` decides polynomial inequalities on an
+interval; `rates` has the paper's stationarity bounds, `stationarity` the ones derived here; `steps` the cost and use of
+a step inside Muon. The quadratic the bounds are run on, the linear program that proves the best constants and the
+search for what attains them are in `muon_theory.rates`.
 """

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from flint import arb
+from numpy.typing import ArrayLike, NDArray
 
 from muon_theory.rooms.newton_schulz_convergence.taylor import (
+    iterated,
     rational,
     residual_constant,
     residual_map,
@@ -241,6 +243,93 @@ def greedy_cubic_error(lower: Value, steps: int) -> Value:
         error = (middle - ends) / (middle + ends)
         l, u = 1 - error, 1 + error
     return error
+
+
+def universal_alignment(
+    k: int, q: int, *, rank: int, nuclear_rank: ArrayLike, knees: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """A lower bound on the alignment <C, X_q>/nuc(C) that assumes nothing about singular values.
+
+    With X_0 = C/fro(C) and rho = nuc(C)^2/fro(C)^2 it is at least s_q(tau) (1 - r tau/(4 sqrt(rho))) for every tau in
+    (0, 1]: s_q is concave and increasing, so s_q(x) >= s_q(tau) min(1, x/tau), and x (1 - x/tau) <= tau/4.
+
+    Args:
+        k: Taylor order, integer >= 1.
+        q: number of steps, integer >= 0.
+        rank: r >= 1, the number of singular values.
+        nuclear_rank: rho in [1, r], any shape.
+        knees: the tau that are tried, each valid; None takes 1201 from 1e-6 to 1.
+
+    Returns:
+        1 - ehat is at least this, shape of `nuclear_rank`; it may be <= 0, which says nothing.
+
+    Raises:
+        ValueError: a nuclear rank outside [1, r].
+
+    Source: derived here, checked by claim THA-UNI1.
+
+    >>> round(float(universal_alignment(2, 5, rank=64, nuclear_rank=46.0)), 3)
+    0.799
+    """
+    tau, rho = (
+        np.geomspace(1e-6, 1, 1201) if knees is None else np.asarray(knees, float),
+        np.asarray(nuclear_rank, float),
+    )
+    if not np.all((rho >= 1 - 1e-9) & (rho <= rank * (1 + 1e-9))):
+        raise ValueError(f"nuclear_rank = {nuclear_rank!r}: give numbers in [1, rank = {rank}]")
+    image: Any = iterated(singular_value_map, k, tau, q)
+    return np.max(image * (1 - rank * tau / (4 * np.sqrt(rho)[..., None])), axis=-1)
+
+
+def universal_floor(k: int, q: int, rank: int) -> float:
+    """The alignment that q Taylor steps reach on every matrix of rank r: 1 - ehat >= s_q(2/r)/2.
+
+    Args:
+        k: Taylor order, integer >= 1.
+        q: number of steps, integer >= 0.
+        rank: r >= 2.
+
+    Returns:
+        The floor, > 0 for every q.
+
+    Raises:
+        ValueError: a rank below 2.
+
+    Source: derived here (`universal_alignment` at rho = 1, tau = 2/r), checked by claim THA-UNI2.
+
+    >>> round(universal_floor(2, 5, 1024), 4)
+    0.0226
+    """
+    if rank < 2:
+        raise ValueError(f"rank = {rank}: give an integer >= 2; on rank 1 every step is exact after scaling")
+    return float(iterated(singular_value_map, k, 2 / rank, q)) / 2
+
+
+def interval_alignment(lower: float, error: float, *, rank: int, nuclear_rank: ArrayLike) -> NDArray[np.float64]:
+    """The alignment of any map that sends [l, 1] into [1 - delta, 1 + delta] and [0, l) to numbers >= 0.
+
+    1 - ehat >= (1 - delta)(1 - l r/sqrt(rho)), X_0 = C/fro(C); it covers polynomials that are not Newton-Schulz steps.
+
+    Args:
+        lower: l in (0, 1].
+        error: delta in [0, 1).
+        rank: r >= 1.
+        nuclear_rank: rho in [1, r], any shape.
+
+    Returns:
+        1 - ehat is at least this, shape of `nuclear_rank`; it may be <= 0, which says nothing.
+
+    Raises:
+        ValueError: l or delta out of range.
+
+    Source: derived here for the model of inexactness of Zhang and Lin 2026, claim THA-LDELTA.
+
+    >>> round(float(interval_alignment(0.003, 0.318, rank=64, nuclear_rank=46.0)), 3)
+    0.663
+    """
+    if not (0 < lower <= 1 and 0 <= error < 1):
+        raise ValueError(f"lower, error = {lower!r}, {error!r}: give l in (0, 1] and delta in [0, 1)")
+    return (1 - error) * (1 - lower * rank / np.sqrt(np.asarray(nuclear_rank, float)))
 
 
 def _ends(lower: Any, upper: Any) -> tuple[Any, Any]:
