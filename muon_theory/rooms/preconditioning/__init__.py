@@ -10,7 +10,8 @@ Derived here. Simplified Muon is X <- X - eta_t polar(grad f(X)), no momentum. O
 X_0 = alpha W, W orthogonal, the iterate is V diag(s_t) V^T W with s <- s - eta_t sign(s (s^2 - lam)): exact in reals,
 unstable in floats. With eta_t = c (1 - rho) sigma_max rho^t, rho >= 1/2 and c >= 1, every mode obeys
 abs(abs(s_t) - sigma) <= c sigma_max rho^t: log(2 lam_max / eps) / log(1 / rho) steps, whatever the condition number.
-Effective steps in [lo, hi] eta need rho >= hi / (lo + hi), .638 for the deployed quintic above its floor. The regression is a quadratic on which the same scalar argument holds from Q_0 = 0.
+Effective steps in [lo, hi] eta need rho >= hi / (lo + hi), .638 for the deployed quintic above its floor. The
+regression is a quadratic on which the same scalar argument holds from Q_0 = 0.
 
 The limits are part of the statement: the start must commute with M (or be tiny), a fixed number of Newton-Schulz steps
 loses the independence of kappa, the asymmetric problem with the spiked schedule converges only if the determinants have
@@ -18,7 +19,7 @@ the right sign, and tuned Adam lies between gradient descent and Muon.
 
 Assumptions: deterministic gradients, known sigma_max (an upper bound is enough), no momentum, float64.
 
-Formulas: `schedules` has step sizes, thresholds and promised step counts; `scalar_modes` the sequences of one mode, also
+Formulas: `schedules` has step sizes, thresholds and promised counts; `scalar_modes` the sequences of one mode, also
 exact; `directions` what is stepped along; `iteration_counts` the batched runs; `two_factors` the asymmetric problem;
 `gradient_descent` its counts in closed form. The problems are `muon_theory.problems.matrix_factorization` and
 `muon_theory.problems.in_context_regression`.
