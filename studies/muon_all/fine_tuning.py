@@ -131,7 +131,7 @@ def figure(table: pd.DataFrame) -> Figure:
     note = (
         f"Causal transformer, V = {vocabulary}, d = {width}, two blocks, bigram-Zipf laws, linear decay, CPU; "
         f"{runs['seed'].nunique()} paired seeds: mean and 95 % interval.\n"
-        f"Learning rate tuned alike ({trials} trials, other seeds); a Muon-pretrained model ('after muon') is the control."
+        f"Learning rate tuned alike ({trials} trials, other seeds); a model that Muon pretrained is the control."
     )
     small_print(drawing, note)
     return drawing
