@@ -22,19 +22,19 @@ from muon_theory.polar import coefficient_set
 
 _BATCH_ELEMENTS = 2**24
 
-AdjustLearningRate = Literal["original", "match_rms_adamw", "spectral"]
+AdjustLearningRate = Literal["none", "original", "match_rms_adamw", "spectral"]
 
 
 def shape_factor(rows: int, columns: int, adjust_lr_fn: str | None = None) -> float:
     """Shape factor: what Muon multiplies the learning rate of a rows x columns matrix by.
 
-    None and "original": sqrt(max(1, rows/columns)). "match_rms_adamw": 0.2 sqrt(max(rows, columns)). "spectral":
-    sqrt(rows/columns), the ratio of the RMS norms that fixes the operator norm of the update between RMS norms.
+    "none": 1. None and "original": sqrt(max(1, rows/columns)). "match_rms_adamw": 0.2 sqrt(max(rows, columns)).
+    "spectral": sqrt(rows/columns), the ratio of the RMS norms that fixes the update's operator norm between RMS norms.
 
     Args:
         rows: number of rows (outputs) of the flattened matrix, at least 1.
         columns: number of columns (inputs) of the flattened matrix, at least 1.
-        adjust_lr_fn: None, "original", "match_rms_adamw" or "spectral".
+        adjust_lr_fn: None, "none", "original", "match_rms_adamw" or "spectral".
 
     Returns:
         The factor, a positive float without unit.
@@ -48,13 +48,15 @@ def shape_factor(rows: int, columns: int, adjust_lr_fn: str | None = None) -> fl
     >>> shape_factor(256, 64), shape_factor(64, 256), shape_factor(64, 256, "spectral")
     (2.0, 1.0, 0.5)
     """
+    if adjust_lr_fn == "none":
+        return 1.0
     if adjust_lr_fn is None or adjust_lr_fn == "original":
         return math.sqrt(max(1.0, rows / columns))
     if adjust_lr_fn == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
     if adjust_lr_fn == "spectral":
         return math.sqrt(rows / columns)
-    raise ValueError(f"adjust_lr_fn is {adjust_lr_fn!r}; choose None, 'original', 'match_rms_adamw' or 'spectral'")
+    raise ValueError(f"adjust_lr_fn is {adjust_lr_fn!r}; choose 'none', 'original', 'match_rms_adamw' or 'spectral'")
 
 
 class Muon(CheckedOptimizer):
@@ -83,7 +85,8 @@ class Muon(CheckedOptimizer):
             by eps, so that its update fades once the norm of X is under eps; here every scale gives the same update.
         ns_steps: number of Newton-Schulz steps, 0 to 99; 0 gives X / ||X||_F. A UserWarning says so where `method` is a
             schedule of another number of steps (`you_2024`: five).
-        adjust_lr_fn: None, "original", "match_rms_adamw" or "spectral", see `shape_factor`.
+        adjust_lr_fn: None (torch's default, the same as "original"), "none", "original", "match_rms_adamw" or
+            "spectral", see `shape_factor`.
         method: a key of `COEFFICIENTS`, "taylor_<degree>", or "auto": the cheapest route known whose worst error and
             slope at zero are no worse than those of five Jordan steps in bfloat16, see `few_steps`; `ns_steps` is idle.
         exact: whether O is the exact polar factor; `method` and `ns_steps` are then idle.

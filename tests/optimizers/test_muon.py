@@ -68,6 +68,15 @@ def test_ns_coefficients_take_the_place_of_the_method():
     torch.testing.assert_close(step, math.sqrt(1.5) * orthogonalize(gradients[0], "taylor_5", 3), rtol=1e-5, atol=1e-5)
 
 
+def test_without_a_shape_factor_the_exact_update_of_a_tall_matrix_has_singular_values_lr():
+    weight, (gradient, *_) = parameter_with_gradients((12, 5), 1)
+    before = weight.detach().clone()
+    run(Muon([weight], lr=0.03, weight_decay=0.0, exact=True, adjust_lr_fn="none"), weight, [gradient])
+    torch.testing.assert_close(
+        torch.linalg.svdvals(before - weight.detach()), torch.full((5,), 0.03), rtol=1e-5, atol=0
+    )
+
+
 def test_conv_kernels_are_flattened_for_iteration_and_shape_factor():
     # other Muons read the factor from the kernel's 3 x 3 and get 1
     kernel, gradients = parameter_with_gradients((48, 2, 3, 3), 1)
