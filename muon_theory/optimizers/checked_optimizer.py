@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,8 @@ class CheckedOptimizer(Optimizer, ABC):
 
     Source: elementary.
     """
+
+    state_names: frozenset[str] = frozenset({"momentum_buffer"})  # what a rule keeps for a parameter
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], *, check_finite: bool | None = None) -> None:
         self.check_finite = check_finite
@@ -88,6 +91,14 @@ class CheckedOptimizer(Optimizer, ABC):
             seen.add(id(parameter))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a loaded or unpickled state, unless it is another kind of optimizer's."""
+        stepped = (parameter for group in state["param_groups"] for parameter in group["params"])
+        found = {name for parameter in stepped for name in state["state"].get(parameter, ())}
+        if not found <= self.state_names:
+            raise ValueError(
+                f"the state holds {sorted(map(str, found - self.state_names))}, which {type(self).__name__} does not "
+                "keep: it was saved by another kind of optimizer, load it there"
+            )
         super().__setstate__(state)
         self.lmo_inputs = {}
         self.check_finite = getattr(self, "check_finite", None)
@@ -127,7 +138,8 @@ class CheckedOptimizer(Optimizer, ABC):
             The closure's loss, or None without one.
 
         Raises:
-            ValueError: if a gradient holds NaN or inf (where `check_finite` applies) before anything is changed.
+            ValueError: before anything is changed, if a gradient holds NaN or inf (where `check_finite` applies), a
+                learning rate is not finite, or the state does not fit a parameter, which was cast, moved or resized.
             TypeError: if a gradient is sparse.
 
         Source: elementary.
@@ -137,6 +149,7 @@ class CheckedOptimizer(Optimizer, ABC):
             with torch.enable_grad():
                 loss = closure()
         self._check_gradients()
+        self._check_state()
         self.lmo_inputs = {}
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -153,6 +166,25 @@ class CheckedOptimizer(Optimizer, ABC):
         for g, group in enumerate(self.param_groups):
             for i, parameter in enumerate(group["params"]):
                 check_gradient(parameter, self.check_finite, lambda g=g, i=i: parameter_label(self, g, i))
+
+    def _check_state(self) -> None:
+        """Refuse learning rates that are not finite, and buffers unlike their parameters."""
+        for g, group in enumerate(self.param_groups):
+            if not math.isfinite(group["lr"]):
+                raise ValueError(f"lr of group {g} is {group['lr']!r}; nothing was changed: look at the scheduler")
+            for i, parameter in enumerate(group["params"]):
+                buffer = self.state[parameter].get("momentum_buffer") if parameter in self.state else None
+                if buffer is None or (buffer.shape, buffer.dtype, buffer.device) == (
+                    parameter.shape,
+                    parameter.dtype,
+                    parameter.device,
+                ):
+                    continue
+                raise ValueError(
+                    f"the state of {parameter_label(self, g, i)} is {buffer.dtype} of shape {tuple(buffer.shape)} on "
+                    f"{buffer.device}, the parameter {parameter.dtype} on {parameter.device}; nothing was changed: "
+                    "cast, move or resize a model before its optimizer is built, or load a state that fits"
+                )
 
     def momentum_buffer(self, parameter: Tensor) -> Tensor:
         """The buffer of a parameter in the state, made of zeros on its first step.
@@ -179,12 +211,13 @@ def signed_gradient(parameter: Tensor, group: dict[str, Any]) -> Tensor:
         group: its group.
 
     Returns:
-        The gradient itself or a new tensor.
+        The gradient itself or a new tensor, in the parameter's dtype, which is the state's.
 
     Source: elementary.
     """
     gradient = parameter.grad
     assert gradient is not None  # noqa: S101  (the caller filtered)
+    gradient = gradient.to(parameter.dtype)
     return -gradient if group["maximize"] else gradient
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, signed_gradient
+from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, alike, matrix_shape, signed_gradient
 from muon_theory.optimizers.low_rank import (
     RIGHT_FACTORS,
     LowRankFactors,
@@ -22,7 +22,7 @@ from muon_theory.optimizers.low_rank import (
     low_rank_direction,
     low_rank_factors,
 )
-from muon_theory.optimizers.validation import check_number, check_parameters
+from muon_theory.optimizers.validation import check_number, check_parameters, parameter_label
 from muon_theory.polar.exact import default_rank_tolerance
 
 
@@ -76,6 +76,8 @@ class Dion(CheckedOptimizer):
     >>> bool(torch.allclose(weight, torch.tensor([[-0.1, 0.0], [0.0, 0.0], [0.0, 0.0]])))
     True
     """
+
+    state_names = frozenset({"momentum_buffer", "right_factor"})
 
     def __init__(
         self,
@@ -145,6 +147,28 @@ class Dion(CheckedOptimizer):
                     shape = tuple(parameter.shape)
                     raise ValueError(f"rank is {options['rank']}, but {name} of shape {shape} has rank {smaller} only")
 
+    def _check_state(self) -> None:
+        """Refuse, too, a rank or an orientation that is not the state's."""
+        super()._check_state()
+        for g, group in enumerate(self.param_groups):
+            for i, parameter in enumerate(group["params"]):
+                state = self.state.get(parameter, {})
+                if "right_factor" in state and not group["exact"]:
+                    size = self._size_of_right_factor(group, matrix_shape(parameter))
+                    if tuple(state["right_factor"].shape) != size:
+                        raise ValueError(
+                            f"the right factor of {parameter_label(self, g, i)} has shape "
+                            f"{tuple(state['right_factor'].shape)}, the group asks for {size}; nothing was changed: "
+                            "rank and transpose are set before the first step"
+                        )
+
+    @staticmethod
+    def _size_of_right_factor(group: dict[str, Any], shape: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of Q."""
+        rows, columns = shape
+        transposed = rows > columns if group["transpose"] is None else bool(group["transpose"])
+        return rows if transposed else columns, _rank_of(group, rows, columns)
+
     # Tracing the loop over shapes gave the second shape the first one's directions (torch 2.13): it runs untraced.
     @torch._disable_dynamo  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
     def step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
@@ -168,9 +192,10 @@ class Dion(CheckedOptimizer):
         momenta = torch.stack([state["momentum_buffer"].reshape(shape).to(dtype) for state in states])
         B = momenta + gradients
         transposed = rows > columns if group["transpose"] is None else bool(group["transpose"])
-        worked = B.mT.contiguous() if transposed else B
+        scale = _power_of_two(B)  # against overflow of B Q; exact
+        worked = (B.mT.contiguous() if transposed else B) / scale
         factors, D = self._factors(worked, states, group)
-        used = factors.P @ factors.R.mT
+        used = (factors.P @ factors.R.mT) * scale
         used, D = (used.mT, D.mT) if transposed else (used, D)
         mu = group["momentum"]
         momenta = B - (1 - mu) * used if group["error_feedback"] else mu * B
@@ -202,9 +227,7 @@ class Dion(CheckedOptimizer):
         self.momentum_buffer(parameter)
         state = self.state[parameter]
         if "right_factor" not in state and not group["exact"]:
-            rows, columns = shape
-            transposed = rows > columns if group["transpose"] is None else bool(group["transpose"])
-            size = (rows if transposed else columns, _rank_of(group, rows, columns))
+            size = self._size_of_right_factor(group, shape)
             generator = torch.Generator().manual_seed(self._seed_of(parameter, group))
             Q = torch.randn(size, generator=generator, dtype=torch.float64)
             Q = Q / torch.linalg.vector_norm(Q, dim=0)
@@ -218,6 +241,12 @@ class Dion(CheckedOptimizer):
         ]
         g, i = indices[0]
         return (group["seed"] * 1_000_003 + g) * 1_000_003 + i
+
+
+def _power_of_two(B: Tensor) -> Tensor:
+    """A power of two (batch, 1, 1) by the largest entry of each matrix; one for a zero matrix."""
+    largest = B.abs().amax((-2, -1), keepdim=True)
+    return torch.where(largest > 0, largest / (2 * torch.frexp(largest)[0]), 1.0)
 
 
 def _rank_of(group: dict[str, Any], rows: int, columns: int) -> int:

@@ -252,6 +252,8 @@ class MatrixDescent(CheckedOptimizer):
 
         Source: Jordan 2024.
         """  # noqa: DOC502  (raised by check_gradient)
+        for group in self.param_groups:  # an object that was put into a group since
+            group.update(self._labelled({name: group[name] for name in self._object_options}))
         self._planned = []
         loss = super().step() if closure is None else super().step(closure)
         planned, self._planned = self._planned, []
@@ -292,7 +294,7 @@ class MatrixDescent(CheckedOptimizer):
         """The momentum buffer after this step's gradient; a tensor of its own."""
         buffer = self.state[parameter].get("momentum_buffer") if parameter in self.state else None
         if buffer is None:
-            buffer = torch.zeros_like(gradient, memory_format=torch.preserve_format)
+            buffer = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         return buffer.lerp(gradient, 1 - momentum)
 
     def _carry_out(self, plan: _Plan) -> None:

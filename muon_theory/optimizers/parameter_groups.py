@@ -83,6 +83,16 @@ def parameter_roles(
     return ParameterRoles(tuple(muon), tuple(rest))
 
 
+def _refuse_sparse_embeddings(model: nn.Module) -> None:
+    """Refuse modules whose gradients neither Muon nor AdamW takes, before half of the parameters are stepped."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight.requires_grad:
+            raise ValueError(
+                f"{name or 'the model'} has sparse=True, and AdamW takes no sparse gradients; set it to False, or make "
+                "a Hybrid of Muon, AdamW and torch.optim.SparseAdam"
+            )
+
+
 def _outer_matrices(model: nn.Module) -> list[Tensor]:
     """Embeddings and the weight of the last linear layer, by tensor, so that tied weights count wherever they occur."""
     embeddings = [m.weight for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
@@ -119,7 +129,7 @@ def muon_with_adamw(
         The hybrid; Muon is stepped first, so that a gradient it rejects leaves every parameter unchanged.
 
     Raises:
-        ValueError: if no parameter is left for Muon, or an argument is out of range.
+        ValueError: if no parameter is left for Muon, an embedding is sparse, or an argument is out of range.
 
     Source: Jordan 2024.
 
@@ -127,6 +137,7 @@ def muon_with_adamw(
     >>> [type(inner).__name__ for inner in muon_with_adamw(model, lr=0.02).optimizers]
     ['Muon', 'AdamW']
     """
+    _refuse_sparse_embeddings(model)
     roles = parameter_roles(model, matrices=matrices, adamw_names=adamw_names)
     if not roles.matrices:
         raise ValueError("the model has no hidden matrix for Muon; use torch.optim.AdamW, or matrices='all'")
@@ -178,7 +189,8 @@ def hybrid(
         The hybrid; Muon is stepped first, so that a gradient it rejects leaves every parameter unchanged.
 
     Raises:
-        ValueError: if nothing is left for Muon, an override does not fit, or the base model has other parameters.
+        ValueError: if nothing is left for Muon, an embedding is sparse, an override does not fit, or the base model has
+            other parameters.
 
     Source: Jordan 2024 (the split); Yang, Simon, Bernstein 2023, arXiv 2310.17813 (the rates by width).
 
@@ -189,6 +201,7 @@ def hybrid(
     >>> [(type(inner).__name__, sum(len(g["params"]) for g in inner.param_groups)) for inner in optimizer.optimizers]
     [('Muon', 1), ('AdamW', 4)]
     """
+    _refuse_sparse_embeddings(model)
     routing = route_parameters(model, example=example, assign=assign, split=split, stacked=stacked)
     _warn_of_outer_matrices(routing)
     parameters = dict(model.named_parameters())

@@ -114,8 +114,8 @@ def route_parameters(
     projections of attention (`nn.MultiheadAttention`, or a `Linear` of 3 d rows beside one of d in one module) and
     gates of recurrent cells. A tensor used as embedding and as a linear weight is "tied". With an `example` the model
     is run once, forward only, and its graph tells more: the head is the matrix nearest to the output, what is looked
-    up is an embedding, and what is only added is a table. Without, the head is the last `Linear` in the model's order,
-    and bare tensors of three or more dimensions are stacks, or tables where the first size is one.
+    up is an embedding, and what is only added is a table. Without, the head is a tied weight or else the last `Linear`
+    in the model's order, and bare tensors of three or more dimensions are stacks, or tables where the first size is 1.
 
     Args:
         model: the model; its parameters and buffers are unchanged afterwards, and so is torch's random state.
@@ -128,8 +128,8 @@ def route_parameters(
         The routing.
 
     Raises:
-        ValueError: if nothing is trainable, a pattern matches nothing, a target is unknown, a vector is assigned to
-            Muon, or sizes do not add up.
+        ValueError: if nothing is trainable, a lazy parameter has no shape yet, a pattern matches nothing, a target is
+            unknown, a vector is assigned to Muon, or sizes do not add up.
 
     Source: Jordan 2024 (matrices between layers to Muon; embedding, head and vectors to AdamW; queries, keys and values
     apart); derived here (the roles from modules and graph), checked in tests/optimizers.
@@ -144,6 +144,9 @@ def route_parameters(
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not named:
         raise ValueError("the model has no trainable parameter; set requires_grad=True on what is to be trained")
+    for name, parameter in named:
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise ValueError(f"{name} has no shape yet; run the model once, then build its optimizer")
     roles = _roles_in_modules(model)
     if example is not None:
         for parameter, (role, reason) in roles_in_graph(model, example).items():
@@ -224,9 +227,11 @@ def _find_fused_attention(module: nn.Module, roles: dict[Tensor, _Found]) -> Non
 
 
 def _assume_head(model: nn.Module, roles: dict[Tensor, _Found]) -> None:
-    """Without a graph, the last Linear in the model's order is the head."""
+    """Without a graph, the head is the weight tied to an embedding, or else the last Linear in the model's order."""
+    if any(found.role == "tied" for found in roles.values()):
+        return
     linear = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
-    if linear and roles[linear[-1]].role != "tied":
+    if linear:
         roles[linear[-1]] = _Found("head", "last Linear of the model")
 
 

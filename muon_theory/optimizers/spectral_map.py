@@ -150,7 +150,8 @@ class SpectralMap(MatrixDescent):
     those below the rank tolerance of `polar_factor`, stay zero whatever f makes of them.
 
     Groups may have functions of their own. A state_dict holds their labels (repr or qualified name) only, and loads
-    into an optimizer built with the same ones.
+    into an optimizer built with the same ones; functions of one name, as lambdas of one function have, are not told
+    apart. Pickling the optimizer itself pickles f, which Python does for named functions only.
 
     Args:
         params: parameters, named parameters or parameter groups; each tensor with ndim >= 2.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import UninitializedParameter
 
 from muon_theory.polar import CoefficientSet, coefficient_set
+
+STEPPED_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def listed_parameters(param_group: dict[str, Any]) -> dict[str, Any]:
@@ -85,9 +89,12 @@ def check_number(name: str, value: Any, *, below: float = float("inf")) -> None:
 
     Raises:
         ValueError: if it is not.
+        TypeError: if it is no number, such as the string that a configuration file makes of 1e-3.
 
     Source: elementary.
     """
+    if isinstance(value, bool) or not isinstance(value, Real | Tensor):
+        raise TypeError(f"{name} is {value!r}, of type {type(value).__name__}; it must be a number")
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ValueError(f"{name} is a tensor of shape {tuple(value.shape)}; it must have one element")
     if not 0.0 <= float(value) < below:
@@ -112,9 +119,11 @@ def check_parameters(options: dict[str, Any], optimizer: str, *, dimensions: int
     """
     for index, entry in enumerate(options.get("params", ())):
         name, parameter = entry if isinstance(entry, tuple) else (f"parameter {index}", entry)
-        if not isinstance(parameter, Tensor) or not parameter.is_floating_point():
+        if not isinstance(parameter, Tensor) or parameter.dtype not in STEPPED_DTYPES:
             kind = parameter.dtype if isinstance(parameter, Tensor) else type(parameter).__name__
-            raise TypeError(f"{name} is {kind}; {optimizer} steps real floating-point tensors only")
+            raise TypeError(f"{name} is {kind}; {optimizer} steps real floating-point tensors of 16 bits or more only")
+        if isinstance(parameter, UninitializedParameter):
+            raise ValueError(f"{name} has no shape yet; run the model once, then build its optimizer")
         if parameter.ndim < dimensions:
             raise ValueError(f"{name} has shape {tuple(parameter.shape)}; {remedy}")
         if parameter.numel() == 0:

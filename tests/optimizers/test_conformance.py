@@ -238,6 +238,21 @@ def test_short_dtypes_are_kept_and_step_like_float64(case, dtype):
         assert case.distance(ours, theirs) <= torch.finfo(dtype).eps * (40 * length + 3 * 24**0.5)
 
 
+@pytest.mark.parametrize(("own", "other"), [(torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32)])
+def test_gradients_of_another_dtype_are_cast_to_the_parameters(case, own, other):
+    params, twins = case.parameters(dtype=own), case.parameters(dtype=own)
+    optimizer, plain = case.build(params), case.build(twins)
+    for step in range(2):
+        case.set_gradients(twins, step)
+        for parameter, twin in zip(params, twins, strict=True):
+            twin.grad = twin.grad.to(other).to(own)
+            parameter.grad_dtype = other
+            parameter.grad = twin.grad.to(other)
+        optimizer.step()
+        plain.step()
+    assert case.same(case.values(params), case.values(twins))
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e10])
 def test_updates_do_not_depend_on_the_gradients_scale(case, scale):
     if not case.scale_invariant:

@@ -339,3 +339,23 @@ def test_a_compiled_step_over_several_shapes_equals_the_eager_one():
             step()
         results.append([parameter.detach().clone() for parameter in parameters])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("options", [{"rank": 3}, {"transpose": True}])
+def test_a_rank_or_orientation_changed_after_the_first_step_is_refused(options):
+    weight = nn.Parameter(torch.zeros(4, 6))
+    optimizer = Dion([weight], rank=1)
+    weight.grad = torch.ones(4, 6)
+    optimizer.step()
+    before = weight.detach().clone()
+    optimizer.param_groups[0].update(options)
+    with pytest.raises(ValueError, match="nothing was changed: rank and transpose are set before the first step"):
+        optimizer.step()
+    assert torch.equal(weight, before)
+
+
+def test_gradients_at_the_edge_of_their_dtype_do_not_overflow():
+    weight = nn.Parameter(torch.zeros(6, 4))
+    weight.grad = torch.full((6, 4), 3e38)
+    Dion([weight], lr=1.0, rank=1, lr_scale="none", weight_decay=0.0).step()
+    torch.testing.assert_close(weight.detach(), torch.full((6, 4), -(24**-0.5)))

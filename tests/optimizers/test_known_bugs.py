@@ -196,6 +196,16 @@ def test_a_schedule_of_five_rows_is_not_started_again_at_the_sixth_step():
         assert max(errors[1:]) < max(0.45, 1.5 * errors[0]), method
 
 
+@pytest.mark.parametrize("kind", [Muon, MuonAll])
+def test_a_schedule_of_five_steps_is_run_at_another_number_with_a_warning(kind):
+    for steps in (1, 4, 6, 9):  # 6 begins the schedule anew: NeMo's 'quintic' sends the largest singular value to .164
+        with pytest.warns(UserWarning, match=rf"you_2024 is a schedule of 5 steps, and ns_steps is {steps}:"):
+            optimizer = kind([nn.Parameter(torch.eye(3))], method="you_2024", ns_steps=steps)
+        assert optimizer.param_groups[0]["ns_steps"] == steps
+    for options in ({"ns_steps": 0}, {"ns_steps": 5}, {"ns_steps": 10}, {"ns_steps": 6, "exact": True}):
+        kind([nn.Parameter(torch.eye(3))], **{"method": "you_2024", **options})  # a warning is an error here
+
+
 @every_orthogonal
 @pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1)])
 def test_matrices_of_one_row_or_column_have_one_direction(build, shape):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from muon_theory.optimizers import Muon, MuonAll, shape_factor
+from muon_theory.optimizers import Muon, shape_factor
 from muon_theory.polar import orthogonalize
 from muon_theory.polar.exact import polar_factor
 
@@ -344,16 +344,6 @@ def test_sparse_gradients_are_rejected():
     parameter.grad = torch.eye(4).to_sparse()
     with pytest.raises(TypeError, match="dense"):
         Muon([parameter]).step()
-
-
-@pytest.mark.parametrize("kind", [Muon, MuonAll])
-def test_a_schedule_of_five_steps_is_run_at_another_number_with_a_warning(kind):
-    for steps in (1, 4, 6, 9):  # 6 begins the schedule anew: NeMo's 'quintic' sends the largest singular value to .164
-        with pytest.warns(UserWarning, match=rf"you_2024 is a schedule of 5 steps, and ns_steps is {steps}:"):
-            optimizer = kind([nn.Parameter(torch.eye(3))], method="you_2024", ns_steps=steps)
-        assert optimizer.param_groups[0]["ns_steps"] == steps
-    for options in ({"ns_steps": 0}, {"ns_steps": 5}, {"ns_steps": 10}, {"ns_steps": 6, "exact": True}):
-        kind([nn.Parameter(torch.eye(3))], **{"method": "you_2024", **options})  # a warning is an error here
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (0, 3)])

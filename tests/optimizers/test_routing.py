@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from muon_theory.optimizers.parameter_groups import hybrid
+from muon_theory.optimizers.parameter_groups import hybrid, muon_with_adamw
 from muon_theory.optimizers.routing import route_parameters
 
 
@@ -238,3 +238,24 @@ class _Constant(nn.Module):
 
     def forward(self, x):
         return x
+
+
+def test_a_tied_weight_is_the_head_wherever_it_is_defined():
+    embedding, head = nn.Embedding(9, 4), nn.Linear(4, 9, bias=False)
+    head.weight = embedding.weight
+    model = nn.ModuleDict({"embedding": embedding, "head": head, "block": nn.Linear(4, 4, bias=False)})
+    assert {route.name: route.role for route in route_parameters(model).routes} == {
+        "embedding.weight": "tied",
+        "block.weight": "hidden",
+    }
+
+
+def test_lazy_layers_and_sparse_embeddings_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"0.weight has no shape yet"):
+        hybrid(nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 4)))
+    sparse = nn.Sequential(nn.Embedding(9, 4, sparse=True), nn.Linear(4, 4), nn.Linear(4, 9))
+    for build in (hybrid, muon_with_adamw):
+        with pytest.raises(ValueError, match="0 has sparse=True"):
+            build(sparse)
+    sparse[0].weight.requires_grad_(False)
+    hybrid(sparse)

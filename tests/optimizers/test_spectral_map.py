@@ -220,3 +220,13 @@ def test_what_is_no_function_is_rejected(f):
 def test_an_unknown_match_is_rejected():
     with pytest.raises(ValueError, match="match is 'rms'"):
         SpectralMap([nn.Parameter(torch.ones(2, 2))], Power(0.5), match="rms")
+
+
+def test_a_function_put_into_a_group_is_used_and_labelled_in_the_saved_state():
+    weight = nn.Parameter(torch.zeros(2, 2))
+    optimizer = SpectralMap([weight], Power(1.0), lr=1.0, match="spectral")
+    optimizer.param_groups[0]["f"] = Power(0.5)
+    weight.grad = torch.diag(torch.tensor([4.0, 1.0]))
+    optimizer.step()
+    torch.testing.assert_close(weight.detach().diagonal(), torch.tensor([-1.0, -0.5]))
+    assert optimizer.state_dict()["param_groups"][0]["f"] == "Power(p=0.5)"
