@@ -11,8 +11,10 @@ from muon_theory.spectra.summaries import (
     spectrum_quantiles,
     stable_rank,
 )
+from muon_theory.spectra.top_k import TopK, top_k
 
 __all__ = [
+    "TopK",
     "effective_rank",
     "log_uniform_spectrum",
     "noise_floor",
@@ -24,4 +26,5 @@ __all__ = [
     "spectral_entropy",
     "spectrum_quantiles",
     "stable_rank",
+    "top_k",
 ]
