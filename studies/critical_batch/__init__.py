@@ -1,0 +1,1 @@
+"""Batch size: how many steps and samples a target takes."""
