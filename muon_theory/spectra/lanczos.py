@@ -168,6 +168,7 @@ def orthonormal_rows(
     if broken:
         fresh = torch.randn(b, n, generator=generator, dtype=torch.float64).to(rows)
         Q, R = torch.linalg.qr(residue + weak * fresh.mT * (2 * noise / n**0.5 + torch.finfo(rows.dtype).tiny))
+        R = R - torch.diag(R.diagonal() * weak)
     for _ in range(3 if broken else 1):
         again = Q.mT @ basis.mT
         C = C + R.mT @ again

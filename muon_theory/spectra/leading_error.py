@@ -21,8 +21,8 @@ def leading_error(sigma: Tensor, residual: Tensor, below: Tensor) -> float:
     r"""First-order bound on the relative Frobenius error of P_k from the residuals of its k triples.
 
     `sqrt(sum_i rho_i^2 (sigma_i^2 + s^2) / (sigma_i^2 - s^2)^2 / k)`, s the next singular value: a residual
-    `rho_i = ||X^T u_i - sigma_i v_i||` (with X v_i = sigma_i u_i) that lies wholly along v_(k+1) turns u_i v_i^T by that
-    much. Mixing among the first k directions does not change P_k and does not count.
+    `rho_i = ||X^T u_i - sigma_i v_i||` (with X v_i = sigma_i u_i) wholly along v_(k+1) turns u_i v_i^T by that much.
+    Mixing among the first k directions does not change P_k and does not count.
 
     Args:
         sigma: the k leading singular values, shape (k,), float64, descending.
@@ -57,16 +57,18 @@ class LeadingErrorEstimate:
 
     The distance of two successive P_k is, nearly, the error of the first. The second's is that distance times the ratio
     q of the two bounds, over 1 - q. It is doubled to be safe, taken as a fiftieth of the bound at least, and believed
-    once the bounds are below 0.3 and 0.1; where it is of use, in Lanczos runs, the error is up to 30 times below the bound.
+    once the bounds are below 0.3 and 0.1. In Lanczos runs, where it is of use, the error is up to 30 times below the
+    bound.
 
     Args:
         k: how many directions.
         accuracy: the relative error of P_k that is wanted.
         zero_tolerance: singular values up to this times sigma_1 count as zero and have no direction.
         epsilon: machine epsilon of the arithmetic of the iteration.
-        krylov: whether the approximations come from Lanczos. Then successive P_k are compared, and the next singular value
-            must be known to be below the k-th, rho_(k+1) < 0.3 (sigma_k - sigma_(k+1)), for a direction that was seen late
-            may still be on its way up; else the bound counts, times 1.25, for sigma_(k+1) is approximated from below.
+        krylov: whether the approximations come from Lanczos. Then successive P_k are compared, and the next singular
+            value must be known to lie below, rho_(k+1) < 0.3 (sigma_k - sigma_(k+1)), for a direction that was seen
+            late may still be on its way up; else the bound counts, times 1.25, for sigma_(k+1) is approximated from
+            below.
 
     Source: derived here, checked in tests/spectra/test_top_k.py.
     """

@@ -59,18 +59,18 @@ def top_k(
 ) -> TopK:
     r"""The k largest singular values of a matrix and their vectors, P_k to a relative Frobenius error of `accuracy`.
 
-    `||U V^T - P_k||_F <= accuracy ||P_k||_F`. This means something where sigma_k > sigma_(k+1). Where they tie (or differ
-    by rounding only), every maximizer of <X, D> over ||D||_op <= 1, ||D||_* <= k is as good: U V^T is one of them, with
-    <X, U V^T> >= (1 - accuracy) (sigma_1 + ... + sigma_k), and `error` is inf, or larger than accuracy ("lanczos" may
-    not notice: one vector does not see a copy beyond the k-th). Directions with
+    `||U V^T - P_k||_F <= accuracy ||P_k||_F`. This means something where sigma_k > sigma_(k+1). Where they tie (or
+    differ by rounding only), every maximizer of <X, D> over ||D||_op <= 1, ||D||_* <= k is as good: U V^T is one of
+    them, with <X, U V^T> >= (1 - accuracy) (sigma_1 + ... + sigma_k), and `error` is inf, or larger than accuracy
+    ("lanczos" may not notice: one vector does not see a copy beyond the k-th). Directions with
     sigma_i <= max(m, n) eps sigma_1 count as zero: their sigma, u and v are zero, and so P_k ends at the rank.
 
     Methods: "svd" and "gram" (eigenvectors of the float64 Gram matrix; the SVD where that is too inexact) are dense;
     "lanczos" and "block_lanczos" (one and eight vectors) bidiagonalise with thick restarts; "block_power" and
     "randomized" iterate on a subspace of k + 1 and k + 10 vectors; "lobpcg" on one of k + 2 with conjugate directions.
     The iterative ones handle one matrix after the other, the Lanczos ones in float32 first where accuracy >= 1e-4 and
-    in float64 from there on where float32 does not suffice; matrices too small for them go to "gram". "auto" is "gram" for matrices of
-    min(m, n) <= 400 or 16 k > min(m, n), where it costs less, and for accuracy below 1e-12 "svd"; otherwise
+    in float64 from there on where float32 does not suffice; matrices too small for them go to "gram". "auto" is "gram"
+    for min(m, n) <= 400 or 16 k > min(m, n), where it costs less, and for accuracy below 1e-12 "svd"; otherwise
     "block_lanczos", and "svd" for a matrix on which that has not converged after 10 min(m, n) products.
 
     Args:
@@ -91,8 +91,8 @@ def top_k(
     Source: Golub and Kahan 1965; Baglama and Reichel 2005; Halko, Martinsson and Tropp 2011; Knyazev 2001; Kravatskiy
         et al. 2025 (arXiv 2512.09678) for the use.
 
-    Accuracy: the stopping rule of the iterative methods is an estimate, see `LeadingErrorEstimate`; `error` says what it
-        found. What depends on the scale of X does so exactly for powers of two.
+    Accuracy: the iterative methods stop by an estimate, see `LeadingErrorEstimate`; `error` says what it was. A power of
+        two that multiplies X multiplies sigma and residual exactly and changes nothing else.
 
     Cost: dense m n r + 9 r^3 multiply-adds, r = min(m, n); iterative m n for each of the `matvecs`: on Gaussian
         matrices, which have no gap, to 1e-4 about 130 (k = 5, n = 500) and 300 (n = 5000) one by one.
@@ -101,7 +101,7 @@ def top_k(
         >>> found = top_k(torch.diag(torch.tensor([1.0, 4.0, 2.0])), 2)
         >>> found.sigma, (found.U @ found.V.mT).round().diagonal()
         (tensor([4., 2.]), tensor([0., 1., 1.]))
-    """
+    """  # noqa: DOC502  (raised by the checks below)
     X = require_matrix(X, "X")
     m, n = X.shape[-2:]
     _check_request(m, n, k, accuracy, method)
@@ -127,7 +127,9 @@ def top_k(
             single(A, start=given, generator=generator) for A, given in zip(Y.reshape(-1, m, n), starts, strict=True)
         ]
         matvecs = max(item[-1] for item in found)
-        parts = tuple(torch.stack(part).reshape((*batch, *part[0].shape)) for part in zip(*(f[:-1] for f in found)))
+        parts = tuple(
+            torch.stack(part).reshape((*batch, *part[0].shape)) for part in zip(*(f[:-1] for f in found), strict=True)
+        )
     U, sigma, V, residual, error = parts
     dtype = X.dtype if X.dtype in (torch.float32, torch.float64) else torch.float32
     if exponent is not None:
@@ -162,8 +164,8 @@ def _right_start(X: Tensor, start: Tensor) -> Tensor:
     if start.shape[:-2] == X.shape[:-2] and start.shape[-2] == m:
         return X.mT.float() @ start.float()
     raise ValueError(
-        f"start has shape {tuple(start.shape)}; for X of shape {tuple(X.shape)} pass an earlier V or U, with {n} or {m} "
-        "rows and the same batch"
+        f"start has shape {tuple(start.shape)}; for X of shape {tuple(X.shape)} pass an earlier V or U, with {n} or "
+        f"{m} rows and the same batch"
     )
 
 
@@ -209,7 +211,7 @@ def _iterative(
     for dtype in dtypes:
         A = Y.to(dtype)
         # singular values that float32 cannot tell from zero are left to float64
-        limit = max(tolerance, 4 * torch.finfo(dtype).eps) if dtype != torch.float64 else tolerance
+        limit = max(tolerance, 64 * torch.finfo(dtype).eps) if dtype != torch.float64 else tolerance
         estimate = LeadingErrorEstimate(
             k, accuracy, limit, torch.finfo(dtype).eps, krylov=method in ("lanczos", "block_lanczos")
         )
