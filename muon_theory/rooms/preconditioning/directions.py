@@ -16,6 +16,11 @@ from muon_theory.polar import orthogonalize, polar_factor
 Array = NDArray[np.float64]
 Direction = Literal["gradient", "sign", "adam", "polar", "newton_schulz"]
 RANK_TOLERANCE = 1e-13
+TUNED = ("first", "ratio", "momentum", "second")
+RATIOS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998,
+          0.999, 0.9995)  # fmt: skip
+BETAS = ((0.0, 0.9), (0.0, 0.99), (0.5, 0.9), (0.5, 0.99), (0.5, 0.999), (0.8, 0.9), (0.8, 0.95), (0.8, 0.99),
+         (0.9, 0.9), (0.9, 0.95), (0.9, 0.99), (0.9, 0.999), (0.95, 0.99))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Settings:
 
     def take(self, index: NDArray[np.intp]) -> Settings:
         """The settings with these numbers, which may repeat. Source: elementary."""
-        chosen = {name: getattr(self, name)[index] for name in ("first", "ratio", "momentum", "second")}
+        chosen = {name: getattr(self, name)[index] for name in TUNED}
         return replace(self, **chosen)
 
     def travel(self, step: int, shape: tuple[int, ...]) -> Array:
@@ -114,6 +119,42 @@ def settings_grid(
     rows = np.array([(eta, rho, *pair) for pair, eta, rho in product(momentum, first, ratio)])
     size = rows[:, 0] * (1 - rows[:, 1]) if relative else rows[:, 0]
     return Settings(direction, size, rows[:, 1], rows[:, 2], rows[:, 3], steps)
+
+
+def wide_grid(method: str, largest: float = 1.0) -> Settings:
+    """The grid a method is tuned over: wide enough that the optimum is inside, the same for every problem.
+
+    Args:
+        method: "sign", "adam" (13 pairs of betas), "muon_exact", or "muon_q" with a number q for q Newton-Schulz steps.
+        largest: sigma_max or q_max, the size of what has to be reached; first steps are in its units.
+
+    Returns:
+        180 to 1900 settings.
+
+    Raises:
+        ValueError: an unknown method.
+
+    Source: derived here.
+
+    >>> len(wide_grid("muon_exact")), wide_grid("muon_8").steps
+    (294, 8)
+    """
+    if method == "sign":
+        return settings_grid("sign", [largest * 0.001 * 2**j for j in range(10)], _ratios(0.5, 27))
+    if method == "adam":
+        first = [largest * 0.003 * 2**j for j in range(8)]
+        return settings_grid("adam", first, _ratios(0.2, 20), momentum=BETAS)
+    if method != "muon_exact" and not (method.startswith("muon_") and method[5:].isdigit()):
+        raise ValueError(f"method is {method!r}; choose sign, adam, muon_exact or muon_q with a number q")
+    scales = [largest * c for c in (0.7, 0.8, 0.9, 1, 1.05, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4)]
+    if method == "muon_exact":
+        return settings_grid("polar", scales, RATIOS, relative=True)
+    return settings_grid("newton_schulz", scales, RATIOS, relative=True, steps=int(method[5:]))
+
+
+def _ratios(gap: float, count: int) -> list[float]:
+    """1 - rho from the gap downwards by factors of 1.5."""
+    return [1 - gap * 1.5**-j for j in range(count)]
 
 
 def exact_polar(G: Array) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from muon_theory.problems.in_context_regression import InContextRegression, in_context_problem
 from muon_theory.problems.matrix_factorization import SymmetricFactorization, haar, symmetric_problem
-from muon_theory.rooms.preconditioning.directions import Settings, Stepper
+from muon_theory.rooms.preconditioning.directions import TUNED, Settings, Stepper
 
 Array = NDArray[np.float64]
 _Problem = TypeVar("_Problem", SymmetricFactorization, InContextRegression)
@@ -245,3 +245,45 @@ def iteration_counts(
                 group, setting, goal = group[keep], setting[keep], goal[keep]
             X = X + stepper.step(G)
     return counts
+
+
+def best_tuned(
+    measure: FactorizationError | ExcessLoss, start: Array, settings: Settings, target: ArrayLike, cap: int
+) -> list[dict[str, float | bool]]:
+    """The best-tuned count of each problem, with the settings that gave it.
+
+    Args:
+        measure: as for `iteration_counts`.
+        start: likewise.
+        settings: the grid.
+        target: likewise.
+        cap: largest number of steps.
+
+    Returns:
+        For each problem `steps` (the cap where nothing reached the target), `reached`, the settings `first`, `ratio`,
+        `momentum`, `second` of one winner (NaN without one), and `at_edge`: every winner is at an end of the grid of
+        first steps (of c, for Muon) or of ratios.
+
+    Source: elementary.
+
+    >>> from muon_theory.rooms.preconditioning.directions import wide_grid
+    >>> measure, start = factorization_instances([10.0], [0], dimension=6)
+    >>> best_tuned(measure, start, wide_grid("muon_exact"), 1e-4, 100)[0]["steps"]
+    15.0
+    """
+    counts, names = iteration_counts(measure, start, settings, target, cap, first_only=True), TUNED
+    ratio = settings.ratio
+    scale = settings.first / (1 - ratio) if settings.direction in ("polar", "newton_schulz") else settings.first
+    edge = np.isclose(scale, scale.min()) | np.isclose(scale, scale.max()) | (ratio == ratio.min())
+    edge |= ratio == ratio.max()
+    rows = []
+    for row in counts:
+        winners = np.flatnonzero(np.isfinite(row))
+        if len(winners) == 0:
+            rows.append({"steps": float(cap), "reached": False, **dict.fromkeys(names, np.nan), "at_edge": False})
+            continue
+        inner = winners[~edge[winners]]
+        chosen = int(inner[0] if len(inner) else winners[0])
+        values = {name: float(getattr(settings, name)[chosen]) for name in names}
+        rows.append({"steps": float(row[chosen]), "reached": True, **values, "at_edge": len(inner) == 0})
+    return rows

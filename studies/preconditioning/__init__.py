@@ -1,0 +1,1 @@
+"""Preconditioning: steps against condition number, and what the condition-free rate depends on."""
