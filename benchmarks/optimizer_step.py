@@ -103,21 +103,14 @@ def _flattened(build: Callable) -> Callable:
     return lambda parameters: build([p.detach().reshape(p.shape[0], -1).requires_grad_() for p in parameters])
 
 
-def _pytorch_optimizer(parameters: list[Tensor]) -> torch.optim.Optimizer:
-    from pytorch_optimizer import Muon as Other
+def _other(package: str, name: str, **group: Any) -> Callable[[list[Tensor]], torch.optim.Optimizer]:
+    """An optimizer of another package at its defaults, which is imported when it is built."""
 
-    return Other([{"params": parameters, "use_muon": True}], lr=1.0, weight_decay=0.0)
+    def build(parameters: list[Tensor]) -> torch.optim.Optimizer:
+        given = [{"params": parameters, **group}] if group else parameters
+        return getattr(importlib.import_module(package), name)(given, lr=1.0, weight_decay=0.0)
 
-
-def _heavyball(parameters: list[Tensor]) -> torch.optim.Optimizer:
-    from heavyball import Muon as Other
-
-    return Other(parameters, lr=1.0, weight_decay=0.0)
-
-
-def _of_dion(name: str) -> Callable[[list[Tensor]], torch.optim.Optimizer]:
-    """One of the optimizers of the package dion."""
-    return lambda parameters: getattr(importlib.import_module("dion"), name)(parameters, lr=1.0, weight_decay=0.0)
+    return _flattened(build)
 
 
 def _spectral_factor(rows: int, columns: int) -> float:
@@ -143,10 +136,10 @@ CONTESTANTS = {
     ),
 }
 OTHER_PACKAGES = {
-    "pytorch_optimizer.Muon": Entry("Jordan x 5, bfloat16", _flattened(_pytorch_optimizer)),
-    "heavyball.Muon": Entry("You x 5, bfloat16, compiled", _flattened(_heavyball)),
-    "dion.Muon": Entry("Polar Express x 5, bfloat16, compiled", _flattened(_of_dion("Muon")), _spectral_factor),
-    "dion.Dion": Entry("power iteration, full rank, compiled", _flattened(_of_dion("Dion")), _spectral_factor),
+    "pytorch_optimizer.Muon": Entry("Jordan x 5, bfloat16", _other("pytorch_optimizer", "Muon", use_muon=True)),
+    "heavyball.Muon": Entry("You x 5, bfloat16, compiled", _other("heavyball", "Muon")),
+    "dion.Muon": Entry("Polar Express x 5, bfloat16, compiled", _other("dion", "Muon"), _spectral_factor),
+    "dion.Dion": Entry("power iteration, full rank, compiled", _other("dion", "Dion"), _spectral_factor),
 }
 
 
