@@ -117,6 +117,7 @@ def smallest_jump(sigma: ArrayLike, low: float = 0.0, *, tolerance: float = 1e-1
         return JumpBound(math.inf, -np.eye(n)[int(shifted.argmin())], 0.0)
     x = np.log(shifted) - np.log(shifted).mean()
     x = x / (x @ shifted)
+    last = int(shifted.argmin())
     moment = positive_part(x)
     for _ in range(100):
         assert moment.hessian is not None
@@ -129,20 +130,23 @@ def smallest_jump(sigma: ArrayLike, low: float = 0.0, *, tolerance: float = 1e-1
         decrement = -float(moment.gradient @ step)
         if decrement <= tolerance * moment.value:
             break
-        size = 1.0
-        while size > 1e-10:
-            candidate = positive_part(x + size * step)
-            if candidate.value <= moment.value - 1e-4 * size * decrement:
-                break
+        size, found = 1.0, None
+        while size > 1e-10 and found is None:
+            trial = x + size * step
+            # The minimiser is ordered as sigma and has a negative coordinate; where all are positive the objective is
+            # linear and Newton's method is lost.
+            if trial[last] <= 0.1 * x[last]:
+                candidate = positive_part(trial)
+                found = candidate if candidate.value <= moment.value - 1e-4 * size * decrement else None
             size /= 2
-        x, moment = x + size * step, candidate
-        if size <= 1e-10:
+        if found is None:
             break
+        x, moment = trial, found
     else:
         raise RuntimeError(f"sigma = {values.tolist()}: the smallest jump was not found in 100 Newton steps")
     jump = 1 / moment.value
-    found = low / n + jump * moment.gradient
-    return JumpBound(jump, x, float(np.max(np.abs(found - values) / values)))
+    attained = low / n + jump * moment.gradient
+    return JumpBound(jump, x, float(np.max(np.abs(attained - values) / values)))
 
 
 def criterion_margin(sigma: ArrayLike, low: float, high: float, x: ArrayLike) -> float:

@@ -137,7 +137,8 @@ def power_moment(s: ArrayLike, p: float, n: int, *, order: int | None = None, he
     # Derivatives at fixed t: d c_m(y) phi / d x_i has the generating function of X^m weighted by g_i^2 e^(-tX).
     value = float(mass @ coefficients[m])
     gradient = _weighted(mass, y, d, coefficients, m) * (a / m)
-    scale = largest**p
+    with np.errstate(over="ignore"):  # an infinite moment is a trial step too long, which a caller shortens
+        scale = largest**p
     second = _second(mass, y, d, coefficients, m) * (a * (a - 1) / (m * (m - 1))) if hessian and m > 1 else None
     if hessian and m == 1:
         second = np.zeros((len(x), len(x))) if a == 1 else power_moment(s, p, n, order=2, hessian=True).hessian

@@ -70,6 +70,24 @@ def sphere_squares(n: int, draws: int, *, seed: int, symmetrise: str = "cyclic")
     return np.concatenate([np.roll(squares, -shift, axis=1) for shift in shifts])
 
 
+def circle_squares(count: int = 200) -> np.ndarray:
+    """Squares of 4 x count equispaced unit vectors of the plane, each once.
+
+    Args:
+        count: number of distinct pairs.
+
+    Returns:
+        (count, 2).
+
+    Source: elementary.
+
+    >>> circle_squares(2).round(3).tolist()
+    [[0.854, 0.146], [0.146, 0.854]]
+    """
+    angles = (np.arange(count) + 0.5) * np.pi / (2 * count)
+    return np.column_stack([np.cos(angles) ** 2, np.sin(angles) ** 2])
+
+
 def radial_slope_norm(sigma: ArrayLike, z: Array) -> float:
     """The norm dual to mean_k rho_k(s): max over s of sigma . s / mean_k rho_k(s).
 
