@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from muon_theory.norms import DualKyFan, Frobenius, MaxEntry, Norm, Spectral
+from muon_theory.norms import Frobenius, MaxEntry, Norm
 from muon_theory.optimizers.checked_optimizer import matrix_shape
+from muon_theory.optimizers.leading_directions import DEFAULT_ACCURACY, leading_directions
 from muon_theory.optimizers.matrix_descent import MatrixDescent, Nesterov, ShapeRule
 
 AdjustedPart = Literal["blend", "leading"]
@@ -32,6 +33,8 @@ class Fanion(MatrixDescent):
         nesterov: True or "coded" (the published code, torch's Muon), "written" (the paper) or False.
         weight_decay: decoupled decay w >= 0, multiplied by the unadjusted lr.
         adjust_lr_fn: shape factor c: "none" is 1 (as published), the others are Muon's.
+        accuracy: relative Frobenius error of P_k allowed where Lanczos finds it, in (0, 1): matrices with more than 400
+            rows and columns and 16 k, see `leading_directions`. All others are exact.
         maximize: whether to ascend.
         check_finite: whether each step looks for NaN and inf in the gradients first; None: on CPU only.
 
@@ -59,6 +62,7 @@ class Fanion(MatrixDescent):
         weight_decay: float = 0.0,
         *,
         adjust_lr_fn: ShapeRule | None = "none",
+        accuracy: float = DEFAULT_ACCURACY,
         maximize: bool = False,
         check_finite: bool | None = None,
         **blend: Any,
@@ -70,6 +74,7 @@ class Fanion(MatrixDescent):
             "nesterov": nesterov,
             "weight_decay": weight_decay,
             "adjust_lr_fn": adjust_lr_fn,
+            "accuracy": accuracy,
             "maximize": maximize,
         }
         unknown = blend.keys() - self._blend_options
@@ -86,14 +91,16 @@ class Fanion(MatrixDescent):
             options: a group with the defaults filled in; "params" may be missing.
 
         Raises:
-            ValueError: if k, alpha, eta, adjusted_part or another option is out of range, or a matrix has fewer than k
-                directions.
+            ValueError: if k, accuracy, alpha, eta, adjusted_part or another option is out of range, or a matrix has
+                fewer than k directions.
 
         Source: elementary.
         """
         k = options["k"]
         if k is not None and (isinstance(k, bool) or not isinstance(k, int | float) or not 1 <= k < math.inf):
             raise ValueError(f"k is {k!r}; it must be a number >= 1, or None for all directions")
+        if not 0.0 < options.get("accuracy", DEFAULT_ACCURACY) < 1.0:
+            raise ValueError(f"accuracy is {options['accuracy']!r}; it is a relative error and must be in (0, 1)")
         if not 0.0 <= options.get("alpha", 1.0) <= 1.0:
             raise ValueError(f"alpha is {options['alpha']!r}; it must be in [0, 1], or the blend is no norm's oracle")
         if not 0.0 < options.get("eta", 1.0) < math.inf:
@@ -123,7 +130,7 @@ class Fanion(MatrixDescent):
 
         Source: arXiv 2512.09678v2, lemma on the oracle of the dual Ky Fan ball.
         """
-        return _minus_leading(X, group["k"])
+        return -leading_directions(X, group["k"], group.get("accuracy", DEFAULT_ACCURACY))
 
     def step_factor(self, rows: int, columns: int, group: dict[str, Any]) -> float:
         """Factor that the direction of a matrix of this shape is multiplied by, besides the learning rate.
@@ -146,7 +153,7 @@ class Fanion(MatrixDescent):
         if alpha == 0:
             return (group.get("eta", 1.0) * second.lmo(X)).to(X.dtype)
         c = super().step_factor(X.shape[-2], X.shape[-1], group) if group["adjusted_part"] == "leading" else 1.0
-        leading = c * alpha * _minus_leading(X, group["k"])
+        leading = -c * alpha * leading_directions(X, group["k"], group.get("accuracy", DEFAULT_ACCURACY))
         if alpha == 1:
             return leading.to(X.dtype)
         return (leading + (1 - alpha) * group.get("eta", 1.0) * second.lmo(X)).to(X.dtype)
@@ -161,7 +168,7 @@ class Neon(Fanion):
         momentum: b in [0, 1).
         nesterov: True or "coded", "written" or False.
         weight_decay: decoupled decay w >= 0.
-        **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
+        **options: further arguments of `Fanion`: adjust_lr_fn, accuracy, maximize, check_finite.
 
     Raises:
         ValueError: as `Fanion`.
@@ -207,7 +214,7 @@ class FFanion(Fanion):
         adjusted_part: what the shape factor c of adjust_lr_fn multiplies. "blend", as in the published GPT runs: both
             parts, so that the step is lr c times the oracle of the norm above. "leading": P_k only, so that the step is
             lr times the oracle of the norm whose dual is c alpha KyFan_k + (1 - alpha) Frobenius. Idle at c = 1.
-        **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
+        **options: further arguments of `Fanion`: adjust_lr_fn, accuracy, maximize, check_finite.
 
     Raises:
         ValueError: as `Fanion`, and if alpha is outside [0, 1].
@@ -275,7 +282,7 @@ class SFanion(Fanion):
         adjusted_part: what the shape factor c of adjust_lr_fn multiplies. "leading", as in the published GPT runs: P_k
             only. An entry of the sign part then moves by lr (1 - alpha) eta in a matrix of any shape, which is what c
             is to bring about for P_k. "blend": both parts, as of `FFanion`. Idle at c = 1.
-        **options: further arguments of `Fanion`: adjust_lr_fn, maximize, check_finite.
+        **options: further arguments of `Fanion`: adjust_lr_fn, accuracy, maximize, check_finite.
 
     Raises:
         ValueError: as `Fanion`, and if alpha is outside [0, 1] or eta is not positive.
@@ -324,9 +331,3 @@ class SFanion(Fanion):
         Source: arXiv 2512.09678v2 (S-Fanions).
         """
         return self._blended(X, group, MaxEntry())
-
-
-def _minus_leading(X: Tensor, k: float | None) -> Tensor:
-    """Minus the leading k singular directions of every matrix, all for None."""
-    norm = Spectral() if k is None or k == min(X.shape[-2:]) else DualKyFan(k)
-    return norm.lmo(X).to(X.dtype)
