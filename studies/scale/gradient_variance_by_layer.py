@@ -31,9 +31,8 @@ MEASURES = {"variance": "variance of a gradient", "relative": "variance / true g
 
 
 def _layer(name: str, parameter: Tensor) -> str:
-    if name.startswith(("embedding", "positions")):
-        return "embedding" if name.startswith("embedding") else "vectors"
-    return "head" if name.startswith("head") else "hidden" if parameter.ndim == 2 else "vectors"
+    first = name.partition(".")[0]
+    return first if first in LAYERS or first == "positions" else "hidden" if parameter.ndim == 2 else "vectors"
 
 
 def _problem(model: str, quick: bool, seed: int) -> tuple[nn.Module, Tensor, Tensor, int]:
@@ -111,10 +110,8 @@ def figure(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("step of Adam" if measure == "relative" else None)
         axis.set_title(MODELS[model] if measure == "variance" else None)
     axes[0, 0].legend()
-    note = (
-        f"{table['seed'].nunique()} seeds: median and range; {table['batches'].iloc[0]} batches at each time; sums of"
-    )
-    small_print(drawing, f"{note} squares, the largest hidden matrix; the whole corpus gives the true gradient.")
+    note = f"{table['seed'].nunique()} seeds: median and range; {table['batches'].iloc[0]} batches at each time; sums"
+    small_print(drawing, f"{note} of squares, the largest hidden matrix; the whole corpus gives the true gradient.")
     return drawing
 
 
