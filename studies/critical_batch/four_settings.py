@@ -98,7 +98,7 @@ def figure(table: pd.DataFrame) -> Figure:
                 axis.fill_between(part.index, part["min"] * factor, part["max"] * factor, color=color, alpha=0.15)
         for axis, what in ((steps, "steps to the goal"), (samples, "samples to the goal")):
             axis.set(xscale="log", yscale="log", xlabel="batch size B", ylabel=what)
-        steps.legend()
+        samples.legend()
         _draw_fits(forms, fits(runs))
         note = (
             f"Linear teacher {table['size'].iloc[0]}², noise .5; goal: mean nuclear norm of the gradient at {SHARE} of "
