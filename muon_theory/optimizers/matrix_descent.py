@@ -261,6 +261,8 @@ class MatrixDescent(CheckedOptimizer):
             self._carry_out(plan)
         return loss
 
+    # Traced, the second matrix of a batch got a wrong direction from the second step on (torch 2.13): it runs untraced.
+    @torch._disable_dynamo  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
     def step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         """Plan the step of a group; `step` carries out all plans together.
 
