@@ -152,7 +152,7 @@ def goal(problem: Truth, rounds: int) -> bool:
         met &= good
         medians = {name: float(np.median(times)) for name, times in seconds.items()}
         print(
-            f"Fanion-5, {len(X)} x {len(X)}, {dtype}: {medians['ours']:.2f} s to {ours:.1e}, svds {medians['svds']:.2f} s "
+            f"Fanion-5, {tuple(X.shape)}, {dtype}: {medians['ours']:.2f} s to {ours:.1e}, svds {medians['svds']:.2f} s "
             f"to {theirs:.1e}; median of {rounds} paired ratios {ratio:.3f}   goal <= 1: {'met' if good else 'MISSED'}"
         )
     return met

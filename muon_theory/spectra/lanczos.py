@@ -212,9 +212,9 @@ class _Bidiagonalisation:
         self.matvecs += 2 * self.block
 
     def steps_between_checks(self) -> int:
-        """So many that the small SVD costs less than the products (its flops run about ten times slower)."""
+        """So many that the small SVD costs less than the products (its flops run a few times slower)."""
         m, n = self.matrix.shape
-        return max(1, min(_MOST_STEPS_BETWEEN_CHECKS, round(50 * self.size**3 / (m * n * self.block))))
+        return max(1, min(_MOST_STEPS_BETWEEN_CHECKS, round(10 * self.size**3 / (m * n * self.block))))
 
     def ritz(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The k leading Ritz values, their residuals, and coefficients (k, size) of their left and right vectors."""
