@@ -89,8 +89,8 @@ def figure(table: pd.DataFrame) -> Figure:
         axis.legend()
     axes[1].set_yscale("log", base=2)
     axes[1].yaxis.set_major_formatter("{x:g}")
-    small_print(drawing, f"Symmetric factorization 16 × 16, {table['seed'].nunique()} seeds (median, range), float64, "
-                "deterministic. Tuned on grids for every point: first step, decay, Adam's β₁ and β₂; optima inside.")  # fmt: skip
+    scale = f"Symmetric factorization 16 × 16, {table['seed'].nunique()} seeds (median, range), float64, deterministic."
+    small_print(drawing, f"{scale} Tuned on grids for every point: first step, decay, Adam's β₁ and β₂; optima inside.")
     return drawing
 
 
