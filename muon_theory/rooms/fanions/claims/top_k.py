@@ -4,9 +4,11 @@ from functools import lru_cache
 from typing import cast
 
 import numpy as np
+import torch
 from scipy.sparse.linalg import LinearOperator, svds
 
 from muon_theory.claim import Claim, Finding, Mutation
+from muon_theory.spectra import top_k
 
 PAPER = "Kravatskiy et al. 2025, arXiv 2512.09678"
 N, SEEDS, OVERSAMPLING = 500, 5, 10
@@ -78,12 +80,20 @@ def _randomized(spectrum: str, seed: int, k: int) -> tuple[list[int], list[float
     return counts, errors, value_errors
 
 
+@lru_cache(maxsize=32)
+def _thick_restart(spectrum: str, seed: int, k: int) -> tuple[int, float]:
+    """Products and err1 of the library's own one-vector Lanczos, asked for 9e-5 in float64."""
+    found = top_k(torch.from_numpy(_matrix(spectrum, seed)[0]), k, accuracy=9e-5, method="lanczos")
+    return found.matvecs, _error(spectrum, seed, found.U.numpy(), found.V.numpy().T)
+
+
 def _lanczos_cost(bounds: tuple[int, int] = (160, 520)) -> Finding:
-    """Products over their bound and err1 over 1e-3, largest of 5 seeds, at k = 5 and 50."""
+    """Products over their bound and err1 over 1e-3, largest of 5 seeds, at k = 5 and 50, of ARPACK and of ours."""
     measured = []
     for k, bound in zip((5, 50), bounds, strict=True):
-        runs = [_lanczos("gaussian", seed, k) for seed in range(SEEDS)]
-        measured += [max(count for count, _ in runs) / bound, max(error for _, error in runs) / 1e-3]
+        for method in (_lanczos, _thick_restart):
+            runs = [method("gaussian", seed, k) for seed in range(SEEDS)]
+            measured += [max(count for count, _ in runs) / bound, max(error for _, error in runs) / 1e-3]
     return Finding(1.0, measured)
 
 
@@ -125,8 +135,8 @@ def claims() -> list[Claim]:
     return [
         Claim(
             id="TK-01",
-            statement="Lanczos (ARPACK, tolerance 1e-2) on Gaussian 500 x 500 matrices brings err1 below 1e-3 in 160 "
-            "products with M or M^T at k = 5, in 520 at k = 50",
+            statement="Lanczos (ARPACK, tolerance 1e-2; ours, asked for 9e-5) on Gaussian 500 x 500 matrices brings "
+            "err1 below 1e-3 in 160 products with M or M^T at k = 5, in 520 at k = 50",
             source=f"{PAPER}, table of top-k routines (131 products to 1e-4, 462 to 3e-7), rerun here on 5 seeds",
             relation="<=",
             method="simulation",
