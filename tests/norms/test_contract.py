@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from muon_theory.norms import ALL_NORMS, Combined, DualKyFan, Nuclear, RMSToRMS, Schatten, Spectral
 from muon_theory.spectra import log_uniform_spectrum, prescribed_matrix
 
-BATCH = 9  # matrices an example: two for each kind of spectrum and one of zeros
-EXAMPLES = 20  # times 23 norms times 9: about 4000 matrices
+REPEATS = 28  # matrices of each of four kinds of spectrum an example, and one of zeros
+EXAMPLES = 20  # times 4 * 28 + 1: 2260 matrices a test, the same for each of the 23 norms
 PROGRAM = [name for name, norm in ALL_NORMS.items() if len(norm._parts(4, 4)) > 1 and not name.startswith("f_")]
 EXACT = [name for name in ALL_NORMS if name not in PROGRAM]
 
@@ -23,14 +24,21 @@ EXACT = [name for name in ALL_NORMS if name not in PROGRAM]
 def batches(draw):
     """Matrices of one shape: log-uniform spectra, ties, low rank, a spike, and the zero matrix."""
     rows, columns = draw(st.integers(3, 7)), draw(st.integers(3, 7))
-    r, seed = min(rows, columns), draw(st.integers(0, 2**20))
-    rank = draw(st.integers(1, r))
-    spread = log_uniform_spectrum(r, 10.0 ** draw(st.integers(0, 12)), seed=seed)
-    tied = np.repeat(np.sort(np.random.default_rng(seed).random(r))[::-1], 2)[:r] + 0.1
-    low = np.where(np.arange(r) < rank, spread, 0.0)
-    spike = np.where(np.arange(r) < 1, 1e6, spread)
-    spectra = [spread, tied, low, spike] * 2
-    matrices = [prescribed_matrix(s, rows, columns, seed=seed + i) for i, s in enumerate(spectra)]
+    rank, decades = draw(st.integers(1, min(rows, columns))), draw(st.integers(0, 12))
+    return made(rows, columns, rank, decades, draw(st.integers(0, 2**20)))
+
+
+@cache
+def made(rows, columns, rank, decades, seed):
+    """The matrices of an example; those of one kind differ in the bases and, but for the spread, in the spectrum."""
+    r, matrices = min(rows, columns), []
+    spread = log_uniform_spectrum(r, 10.0**decades, seed=seed)
+    for repeat in range(REPEATS):
+        tied = np.repeat(np.sort(np.random.default_rng(seed + repeat).random(r))[::-1], 2)[:r] + 0.1
+        low = np.where(np.arange(r) < 1 + (rank + repeat) % r, spread, 0.0)
+        spike = np.where(np.arange(r) < 1, 10.0 ** (1 + repeat % 6), spread)
+        for kind, sigma in enumerate((spread, tied, low, spike)):
+            matrices.append(prescribed_matrix(sigma, rows, columns, seed=seed + 4 * repeat + kind))
     return torch.stack([*matrices, torch.zeros(rows, columns, dtype=torch.float64)])
 
 
