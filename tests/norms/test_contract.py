@@ -15,7 +15,7 @@ from muon_theory.norms import ALL_NORMS, Combined, DualKyFan, Nuclear, RMSToRMS,
 from muon_theory.spectra import log_uniform_spectrum, prescribed_matrix
 
 REPEATS = 28  # matrices of each of four kinds of spectrum an example, and one of zeros
-EXAMPLES = 20  # times 4 * 28 + 1: 2260 matrices a test, the same for each of the 23 norms
+EXAMPLES = 20  # times 4 * 28 + 1: 2260 matrices for each test and norm
 PROGRAM = [name for name, norm in ALL_NORMS.items() if len(norm._parts(4, 4)) > 1 and not name.startswith("f_")]
 EXACT = [name for name in ALL_NORMS if name not in PROGRAM]
 
