@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -133,7 +133,8 @@ def top_k(
     dtype = X.dtype if X.dtype in (torch.float32, torch.float64) else torch.float32
     if exponent is not None:
         sigma, residual = (shift_exponent(values.double(), exponent[..., None]) for values in (sigma, residual))
-    return TopK(*(part.to(X.device, dtype) for part in (U, sigma, V, residual)), error.to(X.device), matvecs)
+    U, sigma, V, residual = (part.to(X.device, dtype) for part in (U, sigma, V, residual))
+    return TopK(U, sigma, V, residual, error.to(X.device), matvecs)
 
 
 def lanczos_pays(m: int, n: int, k: int) -> bool:
@@ -218,7 +219,7 @@ def _iterative(
     patience: int,
     start: Tensor | None,
     generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int]:
+) -> tuple[Any, ...]:
     """One matrix: in float32 while that is exact enough, then in float64; by the SVD if patience runs out."""
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     matvecs, found = 0, None

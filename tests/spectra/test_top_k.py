@@ -1,6 +1,7 @@
 """The leading singular triples against the float64 SVD: by method, by spectrum, and where P_k is not unique."""
 
 import math
+from typing import cast
 
 import numpy as np
 import pytest
@@ -189,7 +190,7 @@ def test_lanczos_needs_about_the_published_number_of_products(k, bound):
 
 def test_arpack_finds_the_same():
     X = gaussian(450, 600)
-    U, _, Vt = svds(X.numpy(), k=4, tol=0)
+    U, _, Vt = cast("tuple[np.ndarray, np.ndarray, np.ndarray]", svds(X.numpy(), k=4, tol=0))
     found = top_k(X, 4, accuracy=1e-8)
     np.testing.assert_allclose((found.U @ found.V.mT).numpy(), U @ Vt, atol=1e-8)
 
