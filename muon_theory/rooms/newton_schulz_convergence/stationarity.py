@@ -101,9 +101,6 @@ def inexact_average_bound(
     Returns:
         The five terms, unit loss / weight; each has the factor 1/(1-ehat).
 
-    Raises:
-        ValueError: a step size, a momentum or an oracle outside the assumptions, named.
-
     Source: derived here, checked by claims THA-03, THA-04 and THA-TR.
 
     >>> setting = Setting(smoothness=1.0, initial_gap=1.0, steps=100, rank=4, noise=0.0, batch=1)
@@ -112,8 +109,7 @@ def inexact_average_bound(
     """
     a, V = oracle_input_shares(gradient_weight, nesterov=nesterov)
     _require_oracle(alignment_deficit, overshoot)
-    if not np.all(np.asarray(step_size) > 0):
-        raise ValueError(f"step_size = {step_size!r}: the bound needs eta > 0")
+    _require_step(step_size)
     b, chi, share = 1 - gradient_weight, 1 / (1 - alignment_deficit), 2 - alignment_deficit + overshoot
     first = (2 * setting.smoothness * setting.initial_gap) ** 0.5 if initial_gradient is None else initial_gradient
     level = setting.rank**0.5 * setting.noise if noise_norm is None else noise_norm
@@ -131,16 +127,21 @@ def best_step_size(setting: Setting, curvature: Values) -> Values:
 
     Args:
         setting: L, D, T (the rest is not used).
-        curvature: A from `curvature_constant`.
+        curvature: A >= 1/2 from `curvature_constant`.
 
     Returns:
         eta, unit weight.
+
+    Raises:
+        ValueError: an A below 1/2, which no oracle has.
 
     Source: derived here, checked by claim THA-ETA.
 
     >>> best_step_size(Setting(1.0, 1.0, 50, 1, 0.0, 1), 0.5)
     0.2
     """
+    if not np.all(np.asarray(curvature) >= 0.5):
+        raise ValueError(f"curvature = {curvature!r}: give A >= 1/2, from curvature_constant")
     return (setting.initial_gap / (setting.steps * setting.smoothness * curvature)) ** 0.5
 
 
@@ -308,6 +309,7 @@ def trust_region_bound(
     >>> trust_region_bound(Setting(1.0, 1.0, 10, 1, 0.0, 1), step_size=0.5, gradient_weight=1.0).total
     1.95
     """
+    _require_step(step_size)
     factor, rho_sigma = noise_factor(gradient_weight), (setting.rank / setting.batch) ** 0.5 * setting.noise
     L, kept = setting.smoothness, (1 - gradient_weight) if sharp else 1.0
     return BoundTerms(
@@ -348,6 +350,12 @@ def trust_region_recipe(setting: Setting, accuracy: Values) -> tuple[Values, Val
     steps = np.maximum(1.0, np.ceil(np.max(np.broadcast_arrays(*counts), axis=0)))
     step_size = eps / (16 * L) * weight
     return tuple(float(x) if np.ndim(x) == 0 else x for x in (step_size, weight, steps))  # pyright: ignore[reportReturnType]
+
+
+def _require_step(step_size: Values) -> None:
+    """Raise unless eta > 0."""
+    if not np.all(np.asarray(step_size) > 0):
+        raise ValueError(f"step_size = {step_size!r}: the bound needs eta > 0")
 
 
 def _require_oracle(alignment_deficit: Values, overshoot: Values) -> None:

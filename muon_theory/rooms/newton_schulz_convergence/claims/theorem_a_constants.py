@@ -26,7 +26,13 @@ def _best_step(without_half: bool = False) -> Finding:
             initial_gradient=0.0,
         )  # fmt: skip
         total = np.asarray(terms.total)
-        best = float(best_step_size(UNIT, A)) if A > 0 else np.inf
+        best = (
+            (1 / (100 * A)) ** 0.5
+            if without_half and A > 0
+            else np.inf
+            if without_half
+            else float(best_step_size(UNIT, A))
+        )
         predicted += [1.0, 2 * (A / 100) ** 0.5 / (1 - ehat)]
         measured += [float(eta[np.argmin(total)]) / best, float(total.min())]
     return Finding(predicted, measured)
