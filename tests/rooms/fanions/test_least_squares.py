@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
+import torch
 
+from muon_theory.norms import Frobenius, MaxEntry, Spectral, f_fanion, s_fanion
+from muon_theory.polar import orthogonalize, polar_factor
 from muon_theory.rooms.fanions.least_squares import (
+    METHODS,
+    Route,
+    blended_direction,
     descend,
+    descend_batch,
     dual_ky_fan_smoothness,
     least_squares,
     one_step_decrease,
@@ -83,3 +90,88 @@ def test_a_seed_gives_the_same_problem_twice_and_no_step_leaves_it_alone():
 def test_an_empty_problem_is_refused():
     with pytest.raises(ValueError, match="n = 0: give an integer >= 1"):
         least_squares(0, 0)
+
+
+def test_a_step_of_each_route_is_the_librarys_orthogonalizer():
+    M = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 12, 12)))
+    exact = blended_direction(M, METHODS["muon"], "exact")
+    torch.testing.assert_close(exact, polar_factor(M), rtol=0, atol=1e-9)
+    routes: list[tuple[Route, int]] = [("ns3", 3), ("ns5", 5)]
+    for route, steps in routes:
+        torch.testing.assert_close(
+            blended_direction(M, METHODS["muon"], route), orthogonalize(M, "jordan_2024", steps), rtol=0, atol=1e-9
+        )
+    rounded = blended_direction(M.float(), METHODS["muon"], "ns3_bf16")
+    library = orthogonalize(M.float(), "jordan_2024", 3, compute_dtype=torch.bfloat16)
+    torch.testing.assert_close(rounded, library, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_blend_is_the_oracle_of_its_norm(method):
+    M = torch.from_numpy(np.random.default_rng(1).standard_normal((5, 5)))
+    norms = {
+        "muon": Spectral(), "f_muon": f_fanion(None), "s_muon": s_fanion(None, 0.5, 0.01), "nsgd": Frobenius(),
+        "sign_sgd": MaxEntry(),
+    }  # fmt: skip
+    scale = 0.01 if method == "sign_sgd" else 1.0
+    D = blended_direction(M, METHODS[method], "exact")
+    torch.testing.assert_close(D, -scale * norms[method].lmo(M), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_takes_the_steps_of_single_runs_on_every_problem(method):
+    problems, lr, beta = [least_squares(6, seed) for seed in (0, 1)], [0.02, 0.01], [0.0, 0.7]
+    runs = descend_batch(
+        problems, [0, 1], lr, beta, weights=METHODS[method], route="exact", steps=30, thresholds=[[0.0], [0.0]]
+    )
+
+    def step(M):
+        return -blended_direction(torch.from_numpy(M), METHODS[method], "exact").numpy()
+
+    for i, problem in enumerate(problems):
+        values = descend(problem, step, lr=lr[i], beta=beta[i], steps=30)[1]
+        # float32 sign descent may take another sign at a zero crossing, so the check is in float64 ("exact")
+        assert runs.last[i] == pytest.approx(values[-1], rel=1e-6)
+        assert runs.lowest[i] == pytest.approx(values[::5].min(), rel=1e-6)
+        assert np.isinf(runs.first_below[i, 0])
+
+
+def test_first_looks_below_thresholds_are_those_of_the_recorded_values():
+    problem = least_squares(6, 2)
+    values = descend(problem, lambda M: -M / np.linalg.norm(M), lr=0.05, beta=0.5, steps=40)[1]
+    thresholds = [0.5 * values[0], 0.1 * values[0], 0.0]
+    runs = descend_batch([problem], [0], [0.05], [0.5], weights=METHODS["nsgd"], route="exact", steps=40,
+                         thresholds=[thresholds], look_every=4)  # fmt: skip
+    looks = np.arange(0, 41, 4)
+    expected = [min((t for t in looks if values[t] < goal), default=np.inf) for goal in thresholds]
+    assert runs.first_below[0].tolist() == expected
+
+
+def test_linear_decay_ends_lower_than_the_floor_of_a_constant_rate():
+    problem = least_squares(8, 0)
+    last = [
+        descend_batch([problem], [0], [0.05], [0.5], weights=METHODS["muon"], route="exact", steps=100,
+                      thresholds=[[0.0]], decay=decay).last[0]
+        for decay in (False, True)
+    ]  # fmt: skip
+    assert last[1] < last[0] / 10
+
+
+def test_a_run_without_progress_and_a_run_too_late_end_early():
+    problem = least_squares(6, 0)
+    goal = [[0.01 * float(problem.value(problem.start))]]
+    runs = descend_batch([problem], [0, 0, 0], [0.02, 1.0, 0.001], [0.5, 0.5, 0.5], weights=METHODS["muon"],
+                         route="exact", steps=2000, thresholds=goal, patience=50, allowance=1.5)  # fmt: skip
+    assert np.isfinite(runs.first_below[0, 0])
+    assert np.isinf(runs.first_below[1:]).all()
+    assert runs.steps[1] <= 100  # stalled at once
+    assert runs.steps[0] < runs.steps[2] <= 1.5 * runs.first_below[0, 0] + 5  # hopelessly slow
+
+
+def test_unequal_lists_and_an_odd_patience_are_refused():
+    problem = least_squares(3, 0)
+    common = {"weights": METHODS["muon"], "route": "ns3", "steps": 2, "thresholds": [[0.0]]}
+    with pytest.raises(ValueError, match="which, lr and beta have shapes"):
+        descend_batch([problem], [0, 0], [0.1], [0.5], **common)
+    with pytest.raises(ValueError, match="patience = 7: give a multiple of look_every = 5"):
+        descend_batch([problem], [0], [0.1], [0.5], patience=7, **common)
