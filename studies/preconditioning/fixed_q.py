@@ -27,7 +27,7 @@ from muon_theory.reporting.style import DOUBLE_COLUMN, small_print
 from muon_theory.rooms.preconditioning.directions import wide_grid
 from muon_theory.rooms.preconditioning.iteration_counts import best_tuned, factorization_instances
 
-DEPTHS, CAP, FOLLOWS = (4, 5, 6, 7, 8, 10, 12), 3000, 2.0
+DEPTHS, CAP, FOLLOWS = (4, 5, 6, 7, 8, 10, 12), 300, 2.0
 COLORS = dict(zip(DEPTHS, plt.get_cmap("viridis")(np.linspace(0.9, 0.05, len(DEPTHS))), strict=True))
 
 
