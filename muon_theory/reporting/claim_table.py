@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_WIDE, _FULL = 110, 170
+
+
 def summary(rows: Sequence[Row]) -> str:
     """The counts that end a check.
 
@@ -50,7 +53,8 @@ def claims_table(rows: Sequence[Row], width: int) -> Table:
 
     Args:
         rows: rows of `check_claims`.
-        width: columns of the terminal; below 110 the expected verdict is only the mark before the verdict.
+        width: columns of the terminal; below 110 the expected verdict is only the mark before the verdict, from 170 on
+            the source and the printed, provable, attained and observed constants are shown too.
 
     Returns:
         A rich table.
@@ -60,28 +64,36 @@ def claims_table(rows: Sequence[Row], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    wide = width >= 110
-    heads = ["id", "statement", "measured", "", "predicted", "verdict", "expected", "mutation", "s"]
+    heads = ["id", "statement", "source", "measured", "", "predicted", "printed", "provable", "attained", "observed",
+             "verdict", "expected", "mutation", "s"]  # fmt: skip
     lines: list[list[Text]] = []
     for row in rows:
         measured, predicted = tightest(row)
         mark, style = ("✓", "green") if row["as_expected"] else ("✗", "bold red")
         stays = row["mutation_verdict"] == "stays"
         words = [
-            row["id"], " ".join(row["statement"].split()), short_number(measured), row["relation"],
-            short_number(predicted), f"{mark} {row['verdict'].replace('_', ' ')}", row["expected"],
+            row["id"], " ".join(row["statement"].split()), " ".join(row["source"].split()), short_number(measured),
+            row["relation"], short_number(predicted),
+            *(short_number(row[name]) for name in ("printed", "provable", "attained", "observed")),
+            f"{mark} {row['verdict'].replace('_', ' ')}", row["expected"],
             row["mutation_verdict"].replace("not_run", "-"), _seconds(row["seconds"]),
         ]  # fmt: skip
-        styles = ["cyan", "", "", "", "", style, "", "bold red" if stays else "", ""]
-        lines.append([Text(word, style=chosen) for word, chosen in zip(words, styles, strict=True)])
-    kept = [column for column in range(9) if wide or column != 6]
-    if not wide:
-        heads[7] = "mut."
-    widths = [max([len(heads[c]), *(line[c].cell_len for line in lines)]) for c in range(9)]
-    widths[1] = max(12, min(widths[1], width - sum(widths[c] + 1 for c in kept if c != 1)))
+        styles = {"id": "cyan", "verdict": style, "mutation": "bold red" if stays else ""}
+        lines.append([Text(word, style=styles.get(head, "")) for head, word in zip(heads, words, strict=True)])
+    left_out = {"source", "printed", "provable", "attained", "observed"} if width < _FULL else set()
+    left_out |= {"expected"} if width < _WIDE else set()
+    kept = [column for column, head in enumerate(heads) if head not in left_out]
+    if width < _WIDE:
+        heads[heads.index("mutation")] = "mut."
+    widths = [max([len(heads[c]), *(line[c].cell_len for line in lines)]) for c in range(len(heads))]
+    texts = [c for c in kept if heads[c] in ("statement", "source")]
+    free = width - sum(widths[c] + 1 for c in kept if c not in texts) - len(texts)
+    for c in texts:
+        widths[c] = max(12, min(widths[c], free // len(texts)))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    right = {"measured", "printed", "provable", "attained", "observed", "s"}
     for column in kept:
-        justify = "right" if heads[column] in ("measured", "s") else "left"
+        justify = "right" if heads[column] in right else "left"
         table.add_column(heads[column], justify=justify, no_wrap=True, overflow="ellipsis", width=widths[column])
     for line in lines:
         table.add_row(*(line[column] for column in kept))

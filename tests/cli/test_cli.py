@@ -53,7 +53,7 @@ def test_the_version_is_the_packages(capsys):
     [
         (["chek"], "Did you mean 'check'?"),
         (["check", "--nope"], "No such option: --nope"),
-        (["check", "nowhere"], "no room called 'nowhere'; the rooms are dion, "),
+        (["check", "nowhere"], "no room called 'nowhere'; the rooms are critical_batch, dion, "),
         (["check", "--tier", "quick"], "--tier quick: the tiers are fast, medium, slow, run"),
         (["check", "--id", "NS-012"], "--id NS-012: no such claim; did you mean NS-"),
         (["check", "--json", "--markdown"], "give --json or --markdown, not both"),
