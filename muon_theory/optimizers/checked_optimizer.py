@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from muon_theory.optimizers.validation import check_gradient, listed_parameters, parameter_label
+from muon_theory.optimizers.validation import check_flags, check_gradient, listed_parameters, parameter_label
 
 _BATCH_ELEMENTS = 2**24
 
@@ -37,6 +38,8 @@ class CheckedOptimizer(Optimizer, ABC):
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], *, check_finite: bool | None = None) -> None:
         self.check_finite = check_finite
         self.lmo_inputs: dict[Tensor, Tensor] = {}
+        defaults = _plain(defaults)
+        check_flags(defaults)
         self.check_options(defaults)
         super().__init__(params, defaults)
 
@@ -74,8 +77,9 @@ class CheckedOptimizer(Optimizer, ABC):
 
         Source: elementary.
         """  # noqa: DOC502  (raised by the checks below)
-        param_group = listed_parameters(param_group)
+        param_group = _plain(listed_parameters(param_group))
         self._check_given_once(param_group["params"])
+        check_flags(param_group)
         self.check_options(self.defaults | param_group)
         super().add_param_group(param_group)
 
@@ -261,6 +265,11 @@ def alike(parameters: Iterable[Tensor], *, largest_side: int = 128) -> Iterator[
         count = 1 if one_by_one else max(1, _BATCH_ELEMENTS // (shape[0] * shape[1]))
         for start in range(0, len(batch), count):
             yield shape, batch[start : start + count]
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Copy of options with numpy's numbers as Python's, so that a saved state loads with weights_only=True."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
 
 
 def _surely_finite(gradients: list[Tensor]) -> bool:

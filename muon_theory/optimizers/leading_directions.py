@@ -35,7 +35,7 @@ def leading_directions(X: Tensor, k: float | None, accuracy: float = DEFAULT_ACC
 
     Cost: as `top_k`.
 
-    >>> leading_directions(torch.diag(torch.tensor([3.0, 2.0, 1.0])), 1.5).diagonal().round(decimals=4)
+    >>> leading_directions(torch.diag(torch.tensor([3.0, 2.0, 1.0])), 1.5).diagonal().round(decimals=4) + 0.0
     tensor([1.0000, 0.5000, 0.0000])
     """
     m, n = X.shape[-2:]

@@ -71,8 +71,10 @@ class Muon(CheckedOptimizer):
 
     The first nine arguments are torch.optim.Muon's and mean the same; a state_dict saved by it loads here. Differences:
     tensors of more than two dimensions are accepted (flattened to (out, -1), from which the shape factor is taken too);
-    updates do not depend on the scale of the gradient; the iteration runs in `compute_dtype` (torch: always bfloat16)
-    and on matrices of one shape together; neither `p.grad` nor the buffer is modified by the orthogonalization.
+    updates do not depend on the scale of the gradient (so that where the gradient becomes zero, rather than None, steps
+    keep their length for thousands of steps, as long as the buffer has an entry left); the iteration runs in
+    `compute_dtype` (torch: always bfloat16) and on matrices of one shape together; neither `p.grad` nor the buffer is
+    modified by the orthogonalization.
 
     Args:
         params: parameters, named parameters or parameter groups; each tensor real floating point with ndim >= 2.

@@ -83,8 +83,10 @@ def parameter_roles(
     return ParameterRoles(tuple(muon), tuple(rest))
 
 
-def _refuse_sparse_embeddings(model: nn.Module) -> None:
-    """Refuse modules whose gradients neither Muon nor AdamW takes, before half of the parameters are stepped."""
+def _check_model(model: nn.Module) -> None:
+    """Refuse what is no model, and modules whose gradients neither Muon nor AdamW takes."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; give the nn.Module, whose modules tell the roles")
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse and module.weight.requires_grad:
             raise ValueError(
@@ -130,14 +132,15 @@ def muon_with_adamw(
 
     Raises:
         ValueError: if no parameter is left for Muon, an embedding is sparse, or an argument is out of range.
+        TypeError: if `model` is no nn.Module.
 
     Source: Jordan 2024.
 
     >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> [type(inner).__name__ for inner in muon_with_adamw(model, lr=0.02).optimizers]
     ['Muon', 'AdamW']
-    """
-    _refuse_sparse_embeddings(model)
+    """  # noqa: DOC502  (TypeError is raised by the check of the model)
+    _check_model(model)
     roles = parameter_roles(model, matrices=matrices, adamw_names=adamw_names)
     if not roles.matrices:
         raise ValueError("the model has no hidden matrix for Muon; use torch.optim.AdamW, or matrices='all'")
@@ -191,6 +194,7 @@ def hybrid(
     Raises:
         ValueError: if nothing is left for Muon, an embedding is sparse, an override does not fit, or the base model has
             other parameters.
+        TypeError: if `model` is no nn.Module.
 
     Source: Jordan 2024 (the split); Yang, Simon, Bernstein 2023, arXiv 2310.17813 (the rates by width).
 
@@ -200,8 +204,8 @@ def hybrid(
     >>> optimizer = hybrid(model, method="auto")
     >>> [(type(inner).__name__, sum(len(g["params"]) for g in inner.param_groups)) for inner in optimizer.optimizers]
     [('Muon', 1), ('AdamW', 4)]
-    """
-    _refuse_sparse_embeddings(model)
+    """  # noqa: DOC502  (TypeError is raised by the check of the model)
+    _check_model(model)
     routing = route_parameters(model, example=example, assign=assign, split=split, stacked=stacked)
     _warn_of_outer_matrices(routing)
     parameters = dict(model.named_parameters())

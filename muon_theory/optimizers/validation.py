@@ -13,6 +13,8 @@ from torch.nn.parameter import UninitializedParameter
 
 from muon_theory.polar import CoefficientSet, coefficient_set
 
+_FLAGS = frozenset({"maximize", "exact", "match_frobenius", "error_feedback", "relative"})
+
 STEPPED_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -39,7 +41,7 @@ def listed_parameters(param_group: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_iteration(options: dict[str, Any]) -> None:
-    """Check the options of a Newton-Schulz iteration: ns_steps, method and compute_dtype.
+    """Check the options of momentum and a Newton-Schulz iteration: nesterov, ns_steps, method and compute_dtype.
 
     A set that begins anew after its last row (`you_2024`) is a schedule of that many steps and no other: cut short or
     begun anew it leaves singular values far from 1. It is run as asked, with a UserWarning.
@@ -52,8 +54,10 @@ def check_iteration(options: dict[str, Any]) -> None:
 
     Source: elementary; You 2024 and Cesista 2025 publish five rows for five steps.
 
-    >>> check_iteration({"ns_steps": 5, "method": "you_2024", "compute_dtype": None})
+    >>> check_iteration({"nesterov": True, "ns_steps": 5, "method": "you_2024", "compute_dtype": None})
     """
+    if not isinstance(options["nesterov"], bool):
+        raise ValueError(f"nesterov is {options['nesterov']!r}; it must be True or False here (Fanion has more forms)")
     steps = options["ns_steps"]
     if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps < 100:
         raise ValueError(f"ns_steps is {steps!r}; it must be an integer from 0 to 99")
@@ -100,6 +104,24 @@ def check_number(name: str, value: Any, *, below: float = float("inf")) -> None:
     if not 0.0 <= float(value) < below:
         limit = "be finite and >= 0" if below == float("inf") else f"be in [0, {below:g})"
         raise ValueError(f"{name} is {value!r}; it must {limit}")
+
+
+def check_flags(options: dict[str, Any]) -> None:
+    """Check that the options that are True or False are one of them: "no" would be taken for True.
+
+    Args:
+        options: a group; those that are missing are left out.
+
+    Raises:
+        TypeError: if one is neither.
+
+    Source: elementary.
+
+    >>> check_flags({"maximize": False})
+    """
+    for name in _FLAGS & options.keys():
+        if not isinstance(options[name], bool):
+            raise TypeError(f"{name} is {options[name]!r}; it must be True or False")
 
 
 def check_parameters(options: dict[str, Any], optimizer: str, *, dimensions: int, remedy: str) -> None:

@@ -1,5 +1,7 @@
 """What every optimizer of the package refuses, and that it has changed nothing then (conftest.py lists them)."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,13 @@ def test_options_that_are_no_numbers_are_rejected_by_name(case):
         for value in ("1e-3", None, True, [0.1]):  # 1e-3 is a string to YAML
             with pytest.raises(TypeError, match=f"{name} is .*must be a number"):
                 case.build(case.parameters(), **{name: value})
-    case.build(case.parameters(), lr=np.float32(0.1), weight_decay=np.float64(0.1))
+    with pytest.raises(TypeError, match="maximize is 'no'"):
+        case.build(case.parameters(), maximize="no")
+    optimizer = case.build(case.parameters(), lr=np.float32(0.5), weight_decay=np.float64(0.1))
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    assert torch.load(file, weights_only=True)["param_groups"][0]["lr"] == 0.5
 
 
 def test_a_learning_rate_that_a_scheduler_made_nan_changes_nothing(case):

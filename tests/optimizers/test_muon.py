@@ -374,6 +374,7 @@ def test_parameters_that_are_not_real_floating_point_are_rejected(dtype):
         {"momentum": -0.1},
         {"momentum": math.nan},
         {"eps": -1e-8},
+        {"nesterov": "written"},
         {"ns_steps": -1},
         {"ns_steps": 100},
         {"ns_steps": 2.5},

@@ -257,5 +257,7 @@ def test_lazy_layers_and_sparse_embeddings_are_refused_by_name():
     for build in (hybrid, muon_with_adamw):
         with pytest.raises(ValueError, match="0 has sparse=True"):
             build(sparse)
+        with pytest.raises(TypeError, match="model is a generator"):
+            build(sparse.parameters())
     sparse[0].weight.requires_grad_(False)
     hybrid(sparse)
