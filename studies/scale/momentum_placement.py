@@ -114,8 +114,9 @@ def figure(table: pd.DataFrame) -> Figure:
                               va="bottom", xytext=(0, 3), textcoords="offset points")  # fmt: skip
     axes[-1].axhline(0, color="black", linewidth=0.6)
     axes[-1].set_xticks(range(3), list(differences(table, lengths[0])), fontsize=6)
-    axes[-1].set(xlabel="momentum in", ylabel="excess minus none / nats", title="tuned, paired", xlim=(-0.6, 2.6),
-                 ymargin=0.35)  # fmt: skip
+    axes[-1].set(
+        xlabel="momentum in", ylabel="excess minus none / nats", title="paired", xlim=(-0.6, 2.6), ymargin=0.35
+    )
     row, seeds = table.iloc[0], table.query("phase == 'runs'")["seed"].nunique()
     model = f"Context model V = {row['vocabulary']}, d = {row['width']}, bigram-Zipf stream, batch {row['batch']}"
     trials = f"learning rate tuned alike ({(table['phase'] == 'tuning').sum()} trials, another seed)"
@@ -145,7 +146,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         Claim(id=name, statement=f"{statement} (tuned; V = 1000, d = 64, 300 and 800 steps)", relation=relation,
               source="Glentis et al. 2025, arXiv 2506.16659, ablation at 60M: 39.89 to 30.81; small model here",
               method="training run", evaluate=Finding, parameters={"predicted": predicted, "measured": measured},
-              mutations=(Mutation(words, {"measured": changed}),), expected="holds", tier="run", unit="nats",
+              mutations=(Mutation(words, {"measured": changed}),), expected="holds", tier="run",
               attribution="relayed" if name == "SC-19" else "ours")  # pyright: ignore[reportArgumentType]
         for name, statement, relation, predicted, measured, words, changed in rows
     ]  # fmt: skip
