@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from muon_theory.rooms.isotropic_curvature.moments import power_moment
 
@@ -142,7 +142,7 @@ def _best_multiple(direction: Array, sigma: Array, terms: Terms, n: int) -> Arra
         low *= 2
     while slope(high) < 0:
         high *= 2
-    return direction * math.exp(float(brentq(slope, low, high)))
+    return direction * math.exp(root_scalar(slope, bracket=(low, high)).root)
 
 
 def _newton(sigma: Array, terms: Terms, n: int, tolerance: float) -> ExactSolution:
@@ -225,4 +225,4 @@ def quartic_spectrum(sigma: ArrayLike, c: float, n: int | None = None, *, sign: 
     upper = largest
     while excess(upper) > 0:
         upper *= 2
-    return cubic(float(brentq(excess, 1e-18 * largest, upper)))
+    return cubic(root_scalar(excess, bracket=(1e-18 * largest, upper)).root)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, linprog
+from scipy.optimize import linprog, root_scalar
 from scipy.stats import beta
 
 from muon_theory.rooms.isotropic_curvature.moments import positive_part
@@ -130,7 +130,7 @@ def smallest_jump(sigma: ArrayLike, low: float = 0.0, *, tolerance: float = 1e-1
         decrement = -float(moment.gradient @ step)
         if decrement <= tolerance * moment.value:
             break
-        size, found = 1.0, None
+        size, found, trial = 1.0, None, x
         while size > 1e-10 and found is None:
             trial = x + size * step
             # The minimiser is ordered as sigma and has a negative coordinate; where all are positive the objective is
@@ -249,7 +249,7 @@ def beta_lower_bound(sigma: ArrayLike, leading: int | None = None) -> float:
         leading: only the condition of this j, or None for all of them.
 
     Returns:
-        B, in the unit of sigma.
+        B, in the unit of sigma; inf beyond 1e10 sum sigma.
 
     Source: derived here, by bisection.
 
@@ -263,4 +263,8 @@ def beta_lower_bound(sigma: ArrayLike, leading: int | None = None) -> float:
         slacks = beta_conditions(values, 0.0, total * math.exp(log_high))[:-2]
         return float(slacks.min() if leading is None else slacks[leading - 1])
 
-    return total if slack(1e-12) >= 0 else total * math.exp(float(brentq(slack, 1e-12, 23.0, xtol=1e-14)))
+    if slack(1e-12) >= 0:
+        return total
+    if slack(23.0) < 0:
+        return math.inf
+    return total * math.exp(root_scalar(slack, bracket=(1e-12, 23.0), xtol=1e-14).root)

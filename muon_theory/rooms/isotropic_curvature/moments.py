@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,8 +53,8 @@ def even_coefficients(x: ArrayLike, order: int) -> Array:
     np.float64(2.8714285714285714)
     """
     values = np.asarray(x, dtype=np.float64)
-    power_sums = [(values**j).sum(-1) for j in range(1, order + 1)]
-    coefficients = [np.ones(values.shape[:-1])]
+    power_sums: list[Any] = [(values**j).sum(-1) for j in range(1, order + 1)]
+    coefficients: list[Any] = [np.ones(values.shape[:-1])]
     for k in range(1, order + 1):
         coefficients.append(sum(power_sums[j - 1] * coefficients[k - j] for j in range(1, k + 1)) / (2 * k))
     return np.stack(coefficients)

@@ -235,7 +235,7 @@ def _interior_point(
     y = np.full((count, len(radii)), 0.5)
     t = np.maximum(excess, 0) + spread
     v = t - excess
-    best_value, best_bound, best_s = math.inf, -math.inf, s
+    best_value, best_bound, best_s, step_count = math.inf, -math.inf, s, 0
     for step_count in range(steps + 1):
         excess = rho[:, None] - radii
         slopes = growth.slope(rho) + y @ jumps

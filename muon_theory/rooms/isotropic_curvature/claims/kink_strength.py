@@ -38,12 +38,12 @@ def _jump(n: int, condition: float) -> JumpBound:
 
 def _planar(share: float = 1.0) -> Finding:
     """Smallest B/T at n = 2, A = 0: the root of (K - 1)/(K + 1) = (b/pi) sin(pi/b), against the exact integral."""
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
-    roots = [
-        float(brentq(lambda b, k=k: b / math.pi * math.sin(math.pi / b) - (k - 1) / (k + 1), 1.0, 1e3, xtol=1e-13))
-        for k in CONDITIONS
-    ]
+    def excess(b: float, k: float) -> float:
+        return b / math.pi * math.sin(math.pi / b) - (k - 1) / (k + 1)
+
+    roots = [root_scalar(excess, args=(k,), bracket=(1.0, 1e3), xtol=1e-13).root for k in CONDITIONS]
     return Finding(roots, [_jump(2, k).jump / share for k in CONDITIONS])
 
 

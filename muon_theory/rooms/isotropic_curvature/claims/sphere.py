@@ -84,7 +84,7 @@ def _left(signs: bool = True) -> Finding:
         for sign in product((-1, 1), repeat=3) if signs else [(1, 1, 1)]:
             moved = (np.array(sign)[:, None] * D[list(order)]).ravel()
             values.append(int(moved @ hessian @ moved))
-    return Finding(left_average(D, hessian.reshape(3, 2, 3, 2)), sum(values) / len(values))
+    return Finding(left_average(D.astype(float), hessian.reshape(3, 2, 3, 2).astype(float)), sum(values) / len(values))
 
 
 def _radial(side: str = "left") -> Finding:
