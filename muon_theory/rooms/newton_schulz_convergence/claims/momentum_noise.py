@@ -103,7 +103,8 @@ def _noise_paid_once(constant: float = 1.0) -> Finding:
     up, down = np.sqrt((1 - p) / p), np.sqrt(p / (1 - p))
     g = np.geomspace(1e-3, 1e2, 500)
     scalar = g - g * (p * np.sign(g + up) + (1 - p) * np.sign(g - down))
-    return Finding(constant, [worst, float(np.max(scalar / (2 * np.sqrt(p * (1 - p)))))], attained=1.0)
+    scalar_worst = float(np.max(scalar / (2 * np.sqrt(p * (1 - p)))))
+    return Finding(constant, [worst, scalar_worst], attained=scalar_worst, provable=1.0)
 
 
 def _two_points(constant: float = 1.0) -> Finding:
