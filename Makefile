@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHONHASHSEED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: figures figures-full test check format recorded-set benchmarks clean
+.PHONY: figures figures-full test check format recorded-set paper benchmarks clean
 .DEFAULT_GOAL := figures
 
 .venv/bin/python:
@@ -48,6 +48,13 @@ format: .venv/.installed-dev
 recorded-set: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -c "from muon_theory.training.recorded_set import build_recorded_set; \
 	  build_recorded_set('muon_theory/spectra/recorded_spectra.parquet')"
+
+# The manuscript, paper/build/main.pdf: every number and table in it is generated. Needs TeX, see the message below.
+paper: .venv/.installed
+	@command -v latexmk >/dev/null || { echo "make paper needs latexmk and TeX; on Debian or Ubuntu: apt-get install" \
+	  "latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern"; exit 1; }
+	$(BIN)/python paper/generate.py
+	cd paper && latexmk -pdf -interaction=nonstopmode -halt-on-error -outdir=build main.tex
 
 benchmarks: .venv/.installed
 	$(BIN)/python benchmarks/polar.py

@@ -1,0 +1,120 @@
+"""The numbers that the manuscript quotes, each computed from the table of the study it belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from muon_theory.reporting.table import read_table
+
+
+class Figures:
+    """The stored results of studies.
+
+    Args:
+        folder: the folder `figures/`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.table = cache(self._table)
+
+    def _table(self, study: str) -> pd.DataFrame:
+        return read_table(self.folder / study)
+
+    def claim(self, study: str, name: str) -> dict[str, Any]:
+        """The stored claim of a study."""
+        stored = json.loads((self.folder / study / "claims.json").read_text(encoding="utf-8"))["claims"]
+        return next(row for row in stored if row["id"] == name)
+
+
+def digits(value: float, places: int = 2) -> str:
+    """A number with some significant digits, thousands apart."""
+    rounded = float(f"{value:.{places}g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+
+
+RESULTS: dict[str, Callable[[Figures], str]] = {}
+
+
+def result(name: str) -> Callable[[Callable[[Figures], str]], Callable[[Figures], str]]:
+    """Register the number behind a name of the text."""
+
+    def register(function: Callable[[Figures], str]) -> Callable[[Figures], str]:
+        if name in RESULTS:
+            raise ValueError(f"two results are named {name}")
+        RESULTS[name] = function
+        return function
+
+    return register
+
+
+RECORDED = "newton_schulz_convergence/recorded_gradients"
+LOSS = "newton_schulz_convergence/loss_against_q"
+FEEDBACK = "dion/error_feedback_on_least_squares"
+
+
+@result("recorded.matrices")
+def _matrices(figures: Figures) -> str:
+    return str(len(figures.table(RECORDED).groupby(["optimizer", "seed", "layer", "kind", "step"])))
+
+
+def _momentum(figures: Figures, quantity: str, method: str, how: str) -> str:
+    """A statistic over the recorded momentum matrices after five steps of a method."""
+    table = figures.table(RECORDED)
+    table = table[(table["kind"] == "momentum") & (table["method"] == method) & (table["q"] == 5)]
+    table = table.assign(constant=(1 + table["overshoot"]) / (1 - table["deficit"]))
+    return digits(table[quantity].agg(how), 3)
+
+
+for _how in ("median", "max"):
+    RESULTS[f"recorded.chi.{_how}"] = partial(_momentum, quantity="chi", method="taylor_5", how=_how)
+    for _method in ("taylor_5", "jordan_2024", "amsel_2025"):
+        _name = f"recorded.constant.{_method.split('_')[0]}.{_how}"
+        RESULTS[_name] = partial(_momentum, quantity="constant", method=_method, how=_how)
+
+
+def _gap(figures: Figures, q: str, arm: str, end: str) -> str:
+    """Paired difference of the final test loss to that of the exact polar factor, in nats."""
+    from studies.newton_schulz_convergence.loss_against_q import final_differences
+
+    table = figures.table(LOSS)
+    table = table.assign(q=table["q"].astype(str))
+    found = final_differences(table[table["phase"] == "runs"]).set_index(["q", "arm"])
+    return digits(float(found.loc[(q, arm), end]))
+
+
+for _q in ("0", "3", "5"):
+    for _arm, _word in (("as is", "plain"), ("matched", "matched")):
+        for _end in ("mean", "lower", "upper"):
+            RESULTS[f"loss.gap.{_q}.{_word}.{_end}"] = partial(_gap, q=_q, arm=_arm, end=_end)
+
+
+@result("loss.seeds")
+def _loss_seeds(figures: Figures) -> str:
+    return str(figures.table(LOSS).query("phase == 'runs'")["seed"].nunique())
+
+
+@result("jordan.stall")
+def _stall(figures: Figures) -> str:
+    return digits(figures.claim("polar/certified_range", "PCR-JORDAN")["measured"][0], 3)
+
+
+@result("feedback.harm")
+def _harm(figures: Figures) -> str:
+    return digits(min(figures.claim(FEEDBACK, "DN-18")["measured"]))
+
+
+@result("feedback.help")
+def _help(figures: Figures) -> str:
+    return digits(max(figures.claim(FEEDBACK, "DN-23")["measured"]))
+
+
+@result("feedback.law")
+def _law(figures: Figures) -> str:
+    return digits(max(figures.claim("dion/error_feedback_law", "EFL-SPECTRA")["measured"]))
