@@ -87,8 +87,9 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
 
 def differences(table: pd.DataFrame, steps: int, reference: str = "none") -> dict[str, PairedDifference]:
     """Paired differences of the excess to the arm of reference."""
-    runs = table[table["steps"] == steps].query("phase == 'runs'")
-    wide = runs.pivot_table(index="seed", columns="arm", values="excess")
+    wide = table[(table["steps"] == steps) & (table["phase"] == "runs")].pivot(
+        index="seed", columns="arm", values="excess"
+    )
     return {arm: paired_difference(wide[arm].tolist(), wide[reference].tolist()) for arm in ARMS if arm != reference}
 
 
@@ -100,22 +101,20 @@ def figure(table: pd.DataFrame) -> Figure:
         trials = table[table["steps"] == steps].query("phase == 'tuning'").groupby(["arm", "lr"])["excess"].mean()
         for arm, color in COLORS.items():
             axis.plot(trials[arm].index, trials[arm], "o-", color=OKABE_ITO[color], label=arm)
-        axis.set(
-            xscale="log", yscale="log", xlabel="learning rate", title=f"{steps} steps", ylim=(None, 6 * trials.min())
-        )
+        limits = (None, 6 * trials.min())
+        axis.set(xscale="log", yscale="log", xlabel="learning rate", title=f"{steps} steps", ylim=limits)
     axes[0].set_ylabel("excess loss / nats")
     axes[0].legend(title="momentum in")
     for shift, steps in enumerate(lengths):
         for place, (arm, found) in enumerate(differences(table, steps).items()):
-            x = place + 0.25 * shift - 0.125
-            axes[-1].errorbar(x, found.mean, [[found.mean - found.lower], [found.upper - found.mean]], fmt="os"[shift],
-                              color=OKABE_ITO[COLORS[arm]], capsize=2)  # fmt: skip
+            x, half = place + 0.25 * shift - 0.125, found.upper - found.mean
+            axes[-1].errorbar(x, found.mean, half, fmt="os"[shift], color=OKABE_ITO[COLORS[arm]], capsize=2)
             axes[-1].annotate(f"{steps}: {found.word}", (x, found.upper), rotation=90, fontsize=5.5, ha="center",
                               va="bottom", xytext=(0, 3), textcoords="offset points")  # fmt: skip
     axes[-1].axhline(0, color="black", linewidth=0.6)
     axes[-1].set_xticks(range(3), list(differences(table, lengths[0])), fontsize=6)
     axes[-1].set(
-        xlabel="momentum in", ylabel="excess minus none / nats", title="paired", xlim=(-0.6, 2.6), ymargin=0.35
+        xlabel="momentum in", ylabel="excess minus none / nats", xlim=(-0.6, 2.6), ymargin=0.35, title="paired"
     )
     row, seeds = table.iloc[0], table.query("phase == 'runs'")["seed"].nunique()
     model = f"Context model V = {row['vocabulary']}, d = {row['width']}, bigram-Zipf stream, batch {row['batch']}"
