@@ -129,9 +129,23 @@ def figure(table: pd.DataFrame) -> Figure:
 def claims(table: pd.DataFrame, name: str = "MF-TABLES", sections: int = len(PARTS)) -> list[Claim]:
     """Every entry that its instance determines is within 5 %; for the full profile."""
     fixed, other = (table.query(f"note == '{note}'")["relative_difference"].abs().max() for note in (FIXED, GRID))
-    return [] if table["section"].nunique() < sections else [
-        Claim(id=name, statement=f"the {len(table)} numbers of the notes in `{name}` "
-              "are reproduced within 5 % wherever their instance and grid are stated", source="derivation notes; this study", relation="<=",
-              method="simulation", evaluate=Finding, parameters={"predicted": 0.05, "measured": float(fixed)},
-              mutations=(Mutation("counts tuned over another grid", {"measured": float(other)}),), expected="holds",
-              attribution="ours", tier="run", tolerance=1e-9, tolerance_reason="rounding of 19/20 - 1")]  # fmt: skip
+    if table["section"].nunique() < sections:
+        return []
+    return [
+        Claim(
+            id=name,
+            statement=f"the {len(table)} numbers of the notes in `{name}` are reproduced within 5 % wherever their "
+            "instance and grid are stated",
+            source="derivation notes; this study",
+            relation="<=",
+            method="simulation",
+            evaluate=Finding,
+            parameters={"predicted": 0.05, "measured": float(fixed)},
+            mutations=(Mutation("counts tuned over another grid", {"measured": float(other)}),),
+            expected="holds",
+            attribution="ours",
+            tier="run",
+            tolerance=1e-9,
+            tolerance_reason="rounding of 19/20 - 1",
+        )
+    ]

@@ -179,7 +179,8 @@ def _sign_and_adam() -> list[Claim]:
             id="MF-24",
             statement="tuned Adam needs steps proportional to kappa (slope >= .9) on the same problems, as gradient "
             "descent does",
-            source="natural reading of the abstract of arXiv 2601.13474 (provably better than Adam)",
+            source="natural reading of the abstract of arXiv 2601.13474 (provably better than Adam); with betas "
+            "(.9, .999) alone and slower decay the slope is .17 (160 steps at kappa = 10, 360 at 1000)",
             relation=">=",
             method="simulation",
             evaluate=_adam_slope,
