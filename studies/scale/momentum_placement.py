@@ -87,9 +87,8 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
 
 def differences(table: pd.DataFrame, steps: int, reference: str = "none") -> dict[str, PairedDifference]:
     """Paired differences of the excess to the arm of reference."""
-    wide = table[(table["steps"] == steps) & (table["phase"] == "runs")].pivot(
-        index="seed", columns="arm", values="excess"
-    )
+    runs = table.query("phase == 'runs'")
+    wide = runs[runs["steps"] == steps].pivot_table(index="seed", columns="arm", values="excess")
     return {arm: paired_difference(wide[arm].tolist(), wide[reference].tolist()) for arm in ARMS if arm != reference}
 
 
@@ -102,8 +101,9 @@ def figure(table: pd.DataFrame) -> Figure:
         for arm, color in COLORS.items():
             axis.plot(trials[arm].index, trials[arm], "o-", color=OKABE_ITO[color], label=arm)
         limits = (None, 6 * trials.min())
-        axis.set(xscale="log", yscale="log", xlabel="learning rate", title=f"{steps} steps", ylim=limits)
-    axes[0].set_ylabel("excess loss / nats")
+        axis.set(
+            xscale="log", yscale="log", xlabel=f"learning rate ({steps} steps)", ylabel="excess / nats", ylim=limits
+        )
     axes[0].legend(title="momentum in")
     for shift, steps in enumerate(lengths):
         for place, (arm, found) in enumerate(differences(table, steps).items()):
@@ -118,8 +118,8 @@ def figure(table: pd.DataFrame) -> Figure:
     )
     row, seeds = table.iloc[0], table.query("phase == 'runs'")["seed"].nunique()
     model = f"Context model V = {row['vocabulary']}, d = {row['width']}, bigram-Zipf stream, batch {row['batch']}"
-    trials = f"learning rate tuned alike ({(table['phase'] == 'tuning').sum()} trials, another seed)"
-    small_print(drawing, f"{model}, momentum .9, linear decay, CPU; {seeds} paired seeds, 95 % interval;\n{trials}.")
+    tuned = f"learning rate tuned alike on another seed\nin {(table['phase'] == 'tuning').sum()} trials"
+    small_print(drawing, f"{model}, momentum .9, linear decay, CPU; {seeds} paired seeds, 95 % interval; {tuned}.")
     return drawing
 
 

@@ -73,7 +73,7 @@ def figure(table: pd.DataFrame) -> Figure:
             axis.plot(curves[arm].index, curves[arm], "o-", color=OKABE_ITO[color], label=arm)
         title = f"V/d = {largest['ratio']:.0f}, batch {trials['batch'].iloc[0]}"
         axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="excess loss / nats", title=title)
-    axes[1].legend(title="normalised by")
+    axes[0].legend(title="normalised by", fontsize=6, loc="upper left")
     for shift, arm in ((0.93, "input units"), (1.07, "input units in the head")):
         for dense, marker in ((False, "o"), (True, "s")):
             part = found[(found["arm"] == arm) & (found["dense"] == dense)]
