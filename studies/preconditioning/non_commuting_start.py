@@ -8,7 +8,7 @@ Source: derived here. arXiv 2601.13474 (abstract only) states rates free of the 
 schedule, which were not read; this study shows what such a statement cannot cover.
 
 Cost: quick 3 s, full 3 min on one core. Scale: factorization 16 x 16 to 1e-3 lam_min, regression d = 16, N = 40 to 1e-8
-of the first excess loss; exact polar factor, schedules tuned for every point, at most 300 steps; 5 seeds, float64.
+of the first excess loss; exact polar factor, schedules tuned for every point, at most 200 steps; 5 seeds, float64.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     kappas, seeds = KAPPAS[:2] if quick else KAPPAS, [seed + i for i in range(2 if quick else 5)]
     return map_cells(cell, [
         {"problem": problem, "start": start, "condition_number": kappa, "size": size, "seeds": seeds,
-         "cap": 40 if quick else 300}
+         "cap": 40 if quick else 200}
         for problem in PROBLEMS for start in STARTS for kappa in kappas for size in sizes
         if start == "random" or size in (sizes[0], 1e-3, 0.1, 0.3)
     ])  # fmt: skip
