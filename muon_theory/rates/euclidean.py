@@ -148,7 +148,8 @@ def exact_heavy_ball(method: HeavyBall) -> float:
     problem = PEP()
     f = problem.declare_function(SmoothFunction, L=float(method.smoothness))
     x, lowest = problem.set_initial_point(), Expression()
-    b, h, moving, total = float(method.momentum), float(method.step_size), None, None
+    b, h = float(method.momentum), float(method.step_size)
+    squares, moving = [], None
     for t in range(method.steps + 1):
         g, value = f.oracle(x)
         # f has infimum >= lowest exactly if it is at least that after the best step from every point.
@@ -156,9 +157,9 @@ def exact_heavy_ball(method: HeavyBall) -> float:
         if t == 0:
             problem.add_constraint(value - lowest <= float(method.initial_gap))
         if t < method.steps:
-            total = g**2 if total is None else total + g**2
+            squares.append(g**2)
             moving = (1 - b) * g if moving is None else b * moving + (1 - b) * g
             x = x - h * moving
-    problem.set_performance_metric(total / method.steps)
+    problem.set_performance_metric(sum(squares[1:], squares[0]) / method.steps)
     worst = problem.solve(wrapper="cvxpy", solver="CLARABEL", verbose=0)
     return math.nan if worst is None else float(worst)

@@ -79,7 +79,8 @@ def momentum_run(
     """Run momentum with an orthogonalising oracle: N_t = b N_{t-1} + (1-b) G_t, W <- (1 - eta lambda) W - eta O_t.
 
     O_t is the oracle's answer to C_t = N_t (plain) or b N_t + (1-b) G_t (Nesterov); G_t = gradient + noise/sqrt(m n)
-    times a standard normal matrix. The oracle acts on the singular values of C_t / fro(C_t), so the run measures its inexactness exactly.
+    times a standard normal matrix. The oracle acts on the singular values of C_t / fro(C_t), so the run measures its
+    inexactness exactly.
 
     Args:
         problem: the quadratic.

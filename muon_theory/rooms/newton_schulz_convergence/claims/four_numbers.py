@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -42,18 +43,17 @@ from muon_theory.rooms.newton_schulz_convergence.taylor import iterated, singula
 PAPER = "Kim and Oh 2026, arXiv 2601.19156"
 HALF, STEPS, RANK = Fraction(1, 2), 50, 4
 # The image of [.01, 1] under five deployed quintic steps is [.6818, 1.2024] (claims on the quintic).
-QUINTIC = {"deficit": Fraction("0.3182"), "overshoot": Fraction("0.2024")}
+QUINTIC: dict[str, Any] = {"deficit": Fraction("0.3182"), "overshoot": Fraction("0.2024")}
 Numbers = tuple[float, float]
 
 
-def _run(step_size: float | None = None, **choices: Fraction | int | bool) -> Analysis:
+def _run(step_size: float | None = None, **choices: Any) -> Analysis:
     """The analysis of one instance; without a step size the best one of the closed form."""
     run = Analysis(smoothness=1, initial_gap=HALF, steps=STEPS, step_size=1, scale_free=True)
     run = replace(run, **choices)
-    if step_size is None:
-        drift = run.error_share * run.drift_share * run.momentum / (1 - Fraction(run.momentum))
-        step_size = (float(HALF / STEPS) / float(run.step_norm**2 / 2 + drift * run.step_norm)) ** 0.5
-    return replace(run, step_size=as_rational(step_size))
+    drift = run.error_share * run.drift_share * run.momentum / (1 - Fraction(run.momentum))
+    best = (float(HALF / STEPS) / float(run.step_norm**2 / 2 + drift * run.step_norm)) ** 0.5
+    return replace(run, step_size=as_rational(best if step_size is None else step_size))
 
 
 def _two(run: Analysis, gain: float | None = None) -> Numbers:
@@ -181,7 +181,8 @@ def _closed(run: Analysis) -> Callable[[], float]:
     return lambda: float(closed_average(run))
 
 
-_DECAY, _B = {"weight_decay": HALF}, {"momentum": Fraction(9, 10)}
+_DECAY: dict[str, Any] = {"weight_decay": HALF}
+_B: dict[str, Any] = {"momentum": Fraction(9, 10)}
 ROWS = (
     _Row("BEST-01", "Theorem 4 (exact polar factor), b = 0, at its step size", f"{PAPER}, K3",
          lambda: _printed_k3(0.0), lambda: _two(_run(_paper_step(0.0))), 0.99),

@@ -1,5 +1,7 @@
 """Theorem A as arithmetic: the best step size, the distance to Kim and Oh's bound, and additive oracle errors."""
 
+from typing import Any
+
 import numpy as np
 
 from muon_theory.claim import Claim, Finding, Mutation
@@ -43,7 +45,7 @@ def _difference_to_printed(steps: int = 100, power: bool = True) -> Finding:
     predicted, measured = [], []
     for T in (steps, 1):
         setting = Setting(1.0, 1.0, T, 6, 0.0, 1)
-        kwargs = {"step_size": 0.05, "gradient_weight": 0.1}
+        kwargs: dict[str, Any] = {"step_size": 0.05, "gradient_weight": 0.1}
         ours = inexact_average_bound(setting, alignment_deficit=0.3, overshoot=0.3, **kwargs).total
         measured.append(float(average_bound(setting, operator_error=0.3, **kwargs).total) - float(ours))
         predicted.append(2 * 0.9 * 2**0.5 * (6**0.5 - 1 + power * 0.9**T) / (T * 0.1 * 0.7))
