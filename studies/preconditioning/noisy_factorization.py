@@ -1,6 +1,7 @@
 """Question: does Muon beat tuned AdamW on noisy low-rank completion, or is tuned AdamW as good?
 
-Claim: Tuned AdamW is not beaten: its final test error is within the range over seeds of Muon's.
+Claim: Tuned AdamW is not beaten: in no problem tried is Muon's final test error lower with a paired 95 % interval, and
+at condition number 1000 AdamW's is. Both get stuck on some seeds, which widens the intervals at condition number 10.
 
 Source: arXiv 2607.13246 (abstract: tuned AdamW is not consistently beaten by Muon on low-rank factorization); the
 instance is ours. It is the noisy counterpart of the noiseless problems on which Muon needs far fewer steps.
@@ -22,7 +23,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from muon_theory.claim import Claim, Estimate, Finding, Mutation
+from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.polar import orthogonalize
 from muon_theory.problems.matrix_factorization import gaussian, noisy_completion
 from muon_theory.reporting.engine import serially
@@ -116,27 +117,28 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """MF-35: mean difference of the paired test errors against the range of Muon's over seeds."""
+    """MF-35: in how many of the four problems Muon's test error is lower with its paired interval; and kappa = 1000."""
     if table.query("phase == 'tuned'")["seed"].nunique() < 5:
         return []
+    tuned, plain = (_words(table, phase) for phase in ("tuned", "default"))
+    shared: dict[str, Any] = {"source": "arXiv 2607.13246 (abstract); this study", "method": "training run",
+                              "tier": "run", "relation": "<=", "attribution": "implied", "evaluate": Finding}  # fmt: skip
+    beaten = [{"predicted": 0, "measured": words.count("worse")} for words in (tuned, plain)]
+    short = [{"predicted": 0, "measured": 2 - words.count("better")} for words in (tuned[2:], tuned[:2])]
     return [
-        Claim(id="MF-35", statement="tuned AdamW is not beaten by Muon on noisy low-rank completion: mean paired "
-              "difference of final test errors within the range of Muon's over seeds (60 x 60, rank 4, 30 and 60 % "
-              "seen, kappa = 10, 1000)", source="arXiv 2607.13246 (abstract); this study", relation="<=",
-              method="training run", evaluate=_not_beaten, tier="run", expected="open", attribution="implied",
-              parameters={"rows": _rows(table, "tuned")},
-              mutations=(Mutation("AdamW at its default learning rate", {"rows": _rows(table, "default")}),)),
+        Claim(id="MF-35", statement="tuned AdamW is not beaten by Muon on noisy low-rank completion: in none of four "
+              "problems (60 x 60, rank 4, 30 and 60 % seen, kappa = 10, 1000) is its test error higher with a paired "
+              "95 % interval", parameters=beaten[0], expected="open",
+              mutations=(Mutation("AdamW at its default settings", beaten[1]),), **shared),
+        Claim(id="MF-35-1000", statement="at kappa = 1000 tuned AdamW has the lower test error, with a paired 95 % "
+              "interval, at 30 and at 60 % seen", parameters=short[0], expected="open",
+              mutations=(Mutation("kappa = 10", short[1]),), **shared),
     ]  # fmt: skip
 
 
-def _rows(table: pd.DataFrame, phase: str) -> list[tuple[list[float], list[float]]]:
-    """Test errors of AdamW in a phase and of tuned Muon, by problem."""
+def _words(table: pd.DataFrame, phase: str) -> list[str]:
+    """AdamW in a phase against tuned Muon, problem by problem: better, worse or undecided."""
     shown = table.query(f"optimizer == 'adamw' and phase == '{phase}' or optimizer == 'muon' and phase == 'tuned'")
     keys = ["condition_number", "observed"]
     wide = shown.pivot_table(index=keys, columns=["optimizer", "seed"], values="test_error")
-    return [(row["adamw"].tolist(), row["muon"].tolist()) for _, row in wide.iterrows()]
-
-
-def _not_beaten(*, rows: list[tuple[list[float], list[float]]]) -> Finding:
-    found = [paired_difference(*pair) for pair in rows]
-    return Finding([max(muon) - min(muon) for _, muon in rows], [Estimate(d.mean, d.lower, d.upper) for d in found])
+    return [paired_difference(row["adamw"].tolist(), row["muon"].tolist()).word for _, row in wide.iterrows()]
