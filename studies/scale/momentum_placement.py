@@ -94,8 +94,7 @@ def differences(table: pd.DataFrame, steps: int, reference: str = "none") -> dic
 
 def figure(table: pd.DataFrame) -> Figure:
     """Excess against the learning rate, and paired differences to no momentum."""
-    lengths = sorted(set(table["steps"]))
-    drawing, axes = plt.subplots(1, len(lengths) + 1, figsize=(DOUBLE_COLUMN, 2.7))
+    drawing, axes = plt.subplots(1, 1 + len(lengths := sorted(set(table["steps"]))), figsize=(DOUBLE_COLUMN, 2.7))
     for axis, steps in zip(axes, lengths, strict=False):
         trials = table[table["steps"] == steps].query("phase == 'tuning'").groupby(["arm", "lr"])["excess"].mean()
         for arm, color in COLORS.items():
@@ -112,7 +111,7 @@ def figure(table: pd.DataFrame) -> Figure:
             axes[-1].annotate(f"{steps}: {found.word}", (x, found.upper), rotation=90, fontsize=5.5, ha="center",
                               va="bottom", xytext=(0, 3), textcoords="offset points")  # fmt: skip
     axes[-1].axhline(0, color="black", linewidth=0.6)
-    axes[-1].set_xticks(range(3), list(differences(table, lengths[0])), fontsize=6)
+    axes[-1].set_xticks(range(3), list(ARMS)[1:], fontsize=6)
     axes[-1].set(
         xlabel="momentum in", ylabel="excess minus none / nats", xlim=(-0.6, 2.6), ymargin=0.35, title="paired"
     )
