@@ -91,7 +91,7 @@ def _noise_bound(constant: float = 2.0) -> Finding:
 
 
 def _quadratic_draws(smoothness_share: float = 1.0) -> Finding:
-    """The largest average over the sharpest provable constant on QTP(4, 6, 0..5), T = 30, b = 0, .5, .9; Nesterov .9."""
+    """The largest average over the sharpest provable constant QTP(4, 6, 0..5), T = 30, b = 0, .5, .9, Nesterov .9."""
     ratios = []
     for b, nesterov in ((0, False), (Fraction(1, 2), False), (Fraction(9, 10), False), (Fraction(9, 10), True)):
         worst = 0.0

@@ -64,7 +64,7 @@ def _additive_error(corrected: bool = True) -> Finding:
 
 def _best_weight(sign: int = 1) -> Finding:
     """Best 1-b at delta = .1, .5 over that at 0 (L = D = sigma = r = B = 1, T = 1e14, eta best for each b)."""
-    o, best = np.geomspace(1e-8, 1e-5, 400_001), []
+    o, best = np.geomspace(5e-8, 2e-6, 100_001), []
     setting = Setting(1.0, 1.0, 1e14, 1, 1.0, 1)
     for delta in (0.0, 0.1, 0.5):
         A = curvature_constant(o, alignment_deficit=delta, overshoot=delta)
