@@ -97,7 +97,8 @@ def lanczos(
             kept = torch.eye(k, space.size).to(left)
             rank = estimate.rank
             gain = float((space.ritz(k)[0] - sigma[:k])[:rank].sum() / sigma[rank - 1])
-            copies_sought = gain <= max(1e-2 * estimate.accuracy, 10 * estimate.epsilon)
+            noise = 10 * estimate.epsilon * float(sigma[0] / sigma[rank - 1])
+            copies_sought = gain <= max(1e-2 * estimate.accuracy, noise)
             if copies_sought:
                 left = right = kept
                 break

@@ -113,7 +113,8 @@ class LeadingErrorEstimate:
             self.error = min(bound, max(bound / 50, _SAFETY * change * ratio / (1 - ratio)))
         noise = _ROUNDING * self.epsilon * largest
         attainable = leading_error(leading, noise.expand(rank), below)
-        settled = self.epsilon > 1e-10 and bound <= _ASYMPTOTIC and attainable > self.accuracy  # float64 can go on
+        beyond = self.epsilon > 1e-10 and attainable > self.accuracy  # float64 may go on
+        settled = beyond and (bound <= _ASYMPTOTIC or bool((rest <= 50 * noise).all()))
         self.exhausted = settled or bool((rest <= 4 * noise).all())
         if self.exhausted:
             self.error = max(self.error, attainable)

@@ -235,7 +235,7 @@ def _iterative(
         estimate = LeadingErrorEstimate(
             k, accuracy, limit, torch.finfo(dtype).eps, krylov=method in ("lanczos", "block_lanczos")
         )
-        budget = patience * min(A.shape) - matvecs
+        budget = (_PATIENCE["auto"] if dtype != dtypes[-1] else patience) * min(A.shape)
         found = _iterate(A, k, method, rows, estimate, generator, budget)
         matvecs += found.matvecs
         hidden = dtype == torch.float32 and found.rank < k and limit > tolerance
