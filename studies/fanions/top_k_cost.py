@@ -95,7 +95,7 @@ def figure(table: pd.DataFrame) -> Figure:
                     point = PUBLISHED[k].get(method)
                     if point is not None:
                         axis.plot(*point, "x", color=OKABE_ITO[color], ms=7, mew=1.6)
-            axis.set_title(f"{spectrum}, k = {k}")
+            axis.set_title(f"{spectrum.split()[0]}, $k$ = {k}")
         row[0].set_ylabel("relative error of $P_k$")
     for axis in grid[-1]:
         axis.set_xlabel("products with a vector")
