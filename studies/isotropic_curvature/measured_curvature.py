@@ -30,67 +30,50 @@ from muon_theory.polar import polar_factor
 from muon_theory.problems import load_images, mlp
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, color_of, small_print
+from muon_theory.rooms.isotropic_curvature.growth import LossAround
 from muon_theory.training import train
 
-WIDTH, CONTROL = 64, "linear network"
-OPTIMIZERS = {"muon": 0.02, "adamw": 1e-3, "sgd": 0.05}
-LABELS = {"muon": "Muon", "adamw": "AdamW", "sgd": "SGD"}
-RADII = np.geomspace(2e-3, 8, 25)
+WIDTH, CONTROL, RADII = 64, "linear network", np.geomspace(2e-3, 8, 25)
+OPTIMIZERS = {"muon": ("Muon", 0.02), "adamw": ("AdamW", 1e-3), "sgd": ("SGD", 0.05)}
 FITS = {"p_small": (0.002, 0.02), "p_middle": (0.1, 1.0)}
 
 
-class Probe:
-    """A network, its middle layer's gradient, and the remainder along a direction; the control is linear, untrained."""
+def network(optimizer: str, steps: int, seed: int) -> LossAround:
+    """Training loss as a function of the middle layer's weight; the control is linear, untrained, with square loss."""
+    images, linear = load_images("digits"), optimizer == CONTROL
+    model = mlp(images.features, (WIDTH, WIDTH), images.classes, seed=seed)
+    activation = model.relu1 = model.relu2 = nn.Identity() if linear else nn.GELU()
+    if not linear:
+        train(images, optimizer, lr=OPTIMIZERS[optimizer][1], steps=steps, seed=seed, model=model)
+    W1, b1, W2, b2, W3, b3 = (parameter.detach().double() for parameter in model.parameters())
+    hidden, labels = activation(images.train_images.double() @ W1.T + b1), images.train_labels
 
-    def __init__(self, optimizer: str, steps: int, seed: int) -> None:
-        images, self.square = load_images("digits"), optimizer == CONTROL
-        model = mlp(images.features, (WIDTH, WIDTH), images.classes, seed=seed)
-        self.activation = nn.Identity() if self.square else nn.GELU()
-        model.relu1 = model.relu2 = self.activation
-        if not self.square:
-            train(images, optimizer, lr=OPTIMIZERS[optimizer], steps=steps, seed=seed, model=model)
-        self.parameters = {name: value.detach().double() for name, value in model.named_parameters()}
-        self.labels = images.train_labels
-        self.hidden = self.activation(self._layer("layer1", images.train_images.double()))
-        weight = self.parameters["layer2.weight"].requires_grad_()
-        self.before = self._layer("layer2", self.hidden)
-        loss = self._loss(self.before)
-        self.gradient = torch.autograd.grad(loss, weight)[0]
-        self.start, self.before = loss.item(), self.before.detach()
-        self.scale = float(weight.detach().norm()) / WIDTH**0.5
+    def loss(weight: Tensor) -> Tensor:
+        outputs = activation(hidden @ weight.T + b2) @ W3.T + b3
+        if linear:
+            return ((outputs - nn.functional.one_hot(labels, images.classes)) ** 2).sum(1).mean()
+        return nn.functional.cross_entropy(outputs, labels)
 
-    def _layer(self, name: str, inputs: Tensor) -> Tensor:
-        return nn.functional.linear(inputs, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"])
-
-    def _loss(self, preactivation: Tensor) -> Tensor:
-        outputs = self._layer("head", self.activation(preactivation))
-        if self.square:
-            return ((outputs - nn.functional.one_hot(self.labels, outputs.shape[1])) ** 2).sum(1).mean()
-        return nn.functional.cross_entropy(outputs, self.labels)
-
-    @torch.no_grad()
-    def remainder(self, D: Tensor) -> np.ndarray:
-        """Remainder loss(W - rD) - loss + r <G, D> at all radii."""
-        moved, slope = self.hidden @ D.T, float((self.gradient * D).sum())
-        steps = self.scale * RADII
-        return np.array([float(self._loss(self.before - r * moved)) - self.start + r * slope for r in steps])
+    return LossAround(loss, W2)
 
 
 def cell(optimizer: str, steps: int, draws: int, seed: int) -> list[dict[str, Any]]:
     """One network: mean remainder along random orthogonal D and along the polar update, and over its left rotations."""
-    probe, generator = Probe(optimizer, steps, seed), torch.Generator().manual_seed(seed)
+    around, generator = network(optimizer, steps, seed), torch.Generator().manual_seed(seed)
     Q, R = torch.linalg.qr(torch.randn(draws, WIDTH, WIDTH, generator=generator, dtype=torch.float64))
     rotations, rows = Q * R.diagonal(dim1=1, dim2=2).sign()[:, None], []
-    for kind, D in {"random": torch.eye(WIDTH, dtype=torch.float64), "polar": polar_factor(probe.gradient)}.items():
-        even = np.mean([(probe.remainder(O @ D) + probe.remainder(-O @ D)) / 2 for O in rotations], axis=0)
-        along = even if kind == "random" else probe.remainder(D)
-        curvature = even[0] if kind == "random" else (along[0] + probe.remainder(-D)[0]) / 2
-        logs, radii = np.log(np.where(along > 0, along, np.nan)), np.log(RADII)
+    sizes, radii = RADII * float(around.weight.norm()) / WIDTH**0.5, np.log(RADII)
+    for kind, D in {"random": torch.eye(WIDTH, dtype=torch.float64), "polar": polar_factor(around.gradient)}.items():
+        pairs = [(around.remainder(O @ D, sizes) + around.remainder(-O @ D, sizes)) / 2 for O in rotations]
+        even = np.mean(pairs, axis=0)
+        along = even if kind == "random" else around.remainder(D, sizes)
+        curvature = even[0] if kind == "random" else (along[0] + around.remainder(-D, sizes[:1])[0]) / 2
+        logs = np.log(np.where(along > 0, along, np.nan))
         local = pd.Series((logs[2:] - logs[:-2]) / (radii[2:] - radii[:-2]))
         fits = {name: np.polyfit(radii[inside], logs[inside], 1)[0] if np.isfinite(logs[inside]).all() else np.nan
                 for name, (low, high) in FITS.items() for inside in [(low <= RADII) & (high >= RADII)]}  # fmt: skip
-        fixed = {"optimizer": optimizer, "steps": steps, "seed": seed, "draws": draws, "kind": kind,
-                 "loss": probe.start, "rotation_ratio": curvature / even[0], "p_peak": local.max(), **fits}  # fmt: skip
+        fits |= {"loss": around.value, "rotation_ratio": curvature / even[0], "p_peak": local.max()}
+        fixed = {"optimizer": optimizer, "steps": steps, "seed": seed, "draws": draws, "kind": kind, **fits}
         rows += [fixed | {"radius": r, "remainder": v, "exponent": e}
                  for r, v, e in zip(RADII, along, [np.nan, *local, np.nan], strict=True)]  # fmt: skip
     return rows
@@ -100,37 +83,73 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     """One row per network, kind of direction and radius."""
     moments, seeds, draws, names = ((60,), 1, 2, ("muon",)) if quick else ((30, 100, 300), 5, 8, tuple(OPTIMIZERS))
     runs = [(name, steps) for name in names for steps in moments] + [(CONTROL, 0)]
-    fixed = [{"optimizer": name, "steps": steps, "draws": draws} for name, steps in runs]
-    return map_cells(cell, [each | {"seed": seed + i} for each in fixed for i in range(seeds)])
+    fixed = [
+        {"optimizer": name, "steps": t, "draws": draws, "seed": seed + i} for name, t in runs for i in range(seeds)
+    ]
+    return map_cells(cell, fixed)
 
 
 def figure(table: pd.DataFrame) -> Figure:
     """Local exponents along random directions and along the update; curvature over that of left rotations."""
-    drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.7), width_ratios=(1, 1, 1.1))
-    moments = sorted(set(table["steps"]) - {0})
-    titles = {"random": "mean over random orthogonal D", "polar": "D = polar(G)"}
+    drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.9), width_ratios=(1, 1, 1.1))
+    moments, titles = (
+        sorted(set(table["steps"]) - {0}),
+        {"random": "mean over random orthogonal D", "polar": "D = polar(G)"},
+    )
     for axis, (kind, title) in zip(axes, titles.items(), strict=False):
         for steps, name in zip(moments, ("sky", "blue", "black"), strict=False):
             part = table.query(f"optimizer == 'muon' and kind == '{kind}' and steps == {steps}")
             spread, shade = part.groupby("radius")["exponent"].agg(["min", "median", "max"]), OKABE_ITO[name]
             axis.fill_between(spread.index, spread["min"], spread["max"], color=shade, alpha=0.2, linewidth=0)
-            text = f"{steps} steps of Muon, loss {part['loss'].median():.2g}"
+            text = f"Muon, {steps} steps, loss {part['loss'].median():.2g}"
             axis.plot(spread.index, spread["median"], color=shade, label=text)
         axis.axhspan(2.2, 2.5, color=OKABE_ITO["yellow"], alpha=0.4, linewidth=0, label="reported for GPT-2")
         axis.set(xscale="log", xlabel="step size r", title=title, ylim=(0, 6))
     axes[0].set_ylabel("local exponent of the remainder")
-    axes[0].legend(loc="upper left")
-    for i, name in enumerate(OPTIMIZERS):
+    drawing.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    for i, (name, (label, _)) in enumerate(OPTIMIZERS.items()):
         for j, steps in enumerate(moments):
             ratios = table.query(f"kind == 'polar' and optimizer == '{name}' and steps == {steps}")
-            ratios = ratios.drop_duplicates("seed")["rotation_ratio"]
-            place, label = np.full(len(ratios), j + 0.18 * (i - 1)), LABELS[name] if j == 0 else None
-            axes[2].plot(place, ratios, "o", fillstyle="none", ms=4, color=color_of(name), label=label)
+            ratios, text = ratios.drop_duplicates("seed")["rotation_ratio"], label if j == 0 else None
+            place = np.full(len(ratios), j + 0.18 * (i - 1))
+            axes[2].plot(place, ratios, "o", fillstyle="none", ms=4, color=color_of(name), label=text)
     axes[2].axhline(1, color=OKABE_ITO["grey"], linewidth=0.8)
     axes[2].set_xticks(range(len(moments)), labels=[str(steps) for steps in moments])
     axes[2].set_yscale("symlog", linthresh=1)
-    axes[2].set(xlabel="training steps", title="curvature along polar(G) /\nmean over its left rotations")
-    axes[2].legend(loc="upper left")
+    axes[2].set(xlabel="training steps", title="curvature of polar(G) / its rotations", ylim=(-50, 80))
+    axes[2].legend(loc="center right")
     scale = f"digits, GELU network 64-64-64-10, middle layer, float64, {table['seed'].nunique()} seed(s)"
-    small_print(drawing, f"{scale}, {table['draws'].iloc[0]} rotations each. Lines: medians; bands: all seeds.")
+    small_print(drawing, f"{scale}, {table['draws'].iloc[0]} rotations. Lines: medians; bands: all seeds.")
     return drawing
+
+
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """What the full profile shows, with intervals over seeds."""
+    networks = table.drop_duplicates(["optimizer", "steps", "seed", "kind"])
+
+    def found(bound: float, column: str, kind: str = "random", steps: int = 300, control: bool = False) -> Finding:
+        names, moment = ((CONTROL,), 0) if control else (OPTIMIZERS, steps)
+        chosen = [f"optimizer == '{name}' and kind == '{kind}' and steps == {moment}" for name in names]
+        means = [networks.query(rows)[column].agg(["mean", "sem"]) for rows in chosen]  # 2.776: 95 %, five seeds
+        return Finding(bound, [Estimate(m, m - 2.776 * e, m + 2.776 * e) for m, e in means])
+
+    after, peak = "after 300 steps of Muon, AdamW, SGD", {"column": "p_peak"}
+    ratio, source = {"column": "rotation_ratio", "kind": "polar"}, "Su 2025, arXiv 2511.00674, Figure 1 (relayed)"
+    rows: list[tuple[Any, ...]] = [
+        ("IC-33", f"{after}, random D: the exponent stays at or below 2.5 at all r", source, "<=", 2.5, peak, "refuted",
+         Mutation("after 30 steps", {"steps": 30})),
+        ("IC-42", f"{after}, random D: the exponent is 2 at small r", source, "==", 2.0, {"column": "p_small"}, "holds",
+         Mutation("middle r", {"column": "p_middle"})),
+        ("IC-43", f"{after}, random D: further out it exceeds 2.2", source, ">=", 2.2, peak, "holds",
+         Mutation("a linear network with square loss", {"control": True})),
+        ("IC-44", f"{after}: curvature along polar(G) is the mean over its left rotations, as for every radial cost",
+         "assumption of the model", "==", 1.0, ratio, "refuted", Mutation("random orthogonal D", {"kind": "random"})),
+        ("IC-45", "after 30 steps: curvature along polar(G) is not negative, as for every radial cost",
+         "assumption of the model", ">=", 0.0, ratio | {"steps": 30}, "refuted", Mutation("300 steps", {"steps": 300})),
+    ]  # fmt: skip
+    return [
+        Claim(id=name, statement=statement, source=f"{origin}; run here", relation=relation, method="training run",
+              evaluate=found, parameters={"bound": bound} | parameters, mutations=(mutation,), expected=expected,
+              attribution="relayed", tier="run", tolerance=0.005, tolerance_reason="cubic terms at r = .02")
+        for name, statement, origin, relation, bound, parameters, expected, mutation in rows if len(networks) > 9
+    ]  # fmt: skip

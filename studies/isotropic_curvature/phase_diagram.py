@@ -82,13 +82,13 @@ def figure(table: pd.DataFrame) -> Figure:
         region = np.minimum(planar_boundary(total, low, 1.0), total)
         shade = OKABE_ITO["sky"]
         axis.fill_between(total, 0, region, color=shade, alpha=0.3, linewidth=0, label="formula: orthogonal")
-        axis.plot([0, 0.8], [0, 0.8], color=OKABE_ITO["grey"], linewidth=0.8, linestyle=":", label="σ₂ = 0")
+        axis.plot([0, 1], [0, 1], color=OKABE_ITO["grey"], linewidth=0.8, linestyle=":", label="σ₂ = 0")
         for value, marker, name, text in ((True, "o", "blue", "program: orthogonal"),
                                           (False, "x", "vermillion", "program: not")):  # fmt: skip
             points = part.query(f"optimal == {value}")
             axis.plot(points["total"], points["difference"], marker, ms=2.5, color=OKABE_ITO[name], label=text)
         axis.set(
-            xlabel="(σ₁ + σ₂) / B", title=f"n = 2, A = {low:g} B" if low else "n = 2, A = 0", xlim=(0, 1), ylim=(0, 0.8)
+            xlabel="(σ₁ + σ₂) / B", title=f"n = 2, A = {low:g} B" if low else "n = 2, A = 0", xlim=(0, 1), ylim=(0, 1)
         )
     axes[0].set_ylabel("(σ₁ − σ₂) / B")
     axes[0].legend(loc="upper left", handletextpad=0.4)

@@ -10,7 +10,7 @@ the optimum is almost the gradient. At p = 2 the share of the polar factor is th
 Source: Su 2025, arXiv 2511.00674 (the model, relayed); shares derived here, exact integrals for powers, common random
 numbers with certified gaps for the kink. n is the number of columns, also where m < n; zero modes are left out.
 
-Cost: quick 4 s, full 1 min on one core: all 108 recorded gradients, 8 powers; kink at n = 16 with 12 slopes. No training.
+Cost: quick 4 s, full 1 min on one core: all 108 recorded gradients, 8 powers; kink at n = 16, 12 slopes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Curvature functions H of the model: convex, nondecreasing, H(0) = 0, smooth but for finitely many kinks."""
+"""Curvature functions H of the model: convex, nondecreasing, H(0) = 0, smooth but for kinks; and measured ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 Array = NDArray[np.float64]
 Radial = Callable[[Array], Array]
@@ -171,3 +173,49 @@ def kinked_growth(low: float, high: float, radius: float = 1.0) -> Growth:
         raise ValueError(f"low = {low}, high = {high}: the slopes must satisfy 0 <= low < high, both finite")
     kinks = ((radius, high - low),)
     return Growth(lambda r: low * r, lambda r: np.full_like(r, low), np.zeros_like, kinks, last_slope=high)
+
+
+class LossAround:
+    """A loss as a function of one matrix, around a point W: its gradient and what it costs beyond first order.
+
+    Args:
+        loss: from a matrix like `weight` to a scalar tensor, differentiable.
+        weight: W, (m, n), float64 for remainders of small steps; not modified.
+
+    Raises:
+        ValueError: the loss or its gradient at W is not finite.
+
+    Source: elementary; the remainder's protocol after Su 2025, arXiv 2511.00674, Figure 1 (relayed).
+
+    >>> around = LossAround(lambda W: (W**2).sum(), torch.ones(2, 2, dtype=torch.float64))
+    >>> around.value, around.remainder(torch.eye(2, dtype=torch.float64), [1.0, 2.0]).tolist()
+    (4.0, [2.0, 8.0])
+    """
+
+    def __init__(self, loss: Callable[[Tensor], Tensor], weight: Tensor) -> None:
+        self.loss, self.weight = loss, weight.detach().clone()
+        variable = weight.detach().clone().requires_grad_()
+        start = loss(variable)
+        self.gradient = torch.autograd.grad(start, variable)[0]
+        self.value = float(start.detach())
+        if not (math.isfinite(self.value) and bool(torch.isfinite(self.gradient).all())):
+            raise ValueError(
+                f"loss is {self.value} at weight, or its gradient is not finite; give a point where both are"
+            )
+
+    @torch.no_grad()
+    def remainder(self, D: Tensor, radii: ArrayLike) -> Array:
+        """The remainder loss(W - r D) - loss(W) + r <G, D>: the model's E H(r ||D zeta||).
+
+        Args:
+            D: direction, (m, n).
+            radii: r, (k,).
+
+        Returns:
+            (k,), in the unit of the loss.
+
+        Source: elementary.
+        """
+        slope = float((self.gradient * D).sum())
+        steps = [float(r) for r in np.asarray(radii, dtype=np.float64)]
+        return np.array([float(self.loss(self.weight - r * D)) - self.value + r * slope for r in steps])

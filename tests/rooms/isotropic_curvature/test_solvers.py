@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from muon_theory.rooms.isotropic_curvature.exact_solver import posynomial_spectrum, power_spectrum, quartic_spectrum
-from muon_theory.rooms.isotropic_curvature.growth import Growth, kinked_growth, power_growth
+from muon_theory.rooms.isotropic_curvature.growth import Growth, LossAround, kinked_growth, power_growth
 from muon_theory.rooms.isotropic_curvature.moments import power_moment
 from muon_theory.rooms.isotropic_curvature.sampled_solver import (
     certified_bound,
@@ -166,6 +167,7 @@ def test_the_dual_norm_decides_between_zero_and_unbounded():
         (lambda: solve_sampled([-1.0], power_growth(2.0), np.ones((3, 1))), "finite singular values >= 0"),
         (lambda: sphere_squares(9, 1, seed=0, symmetrise="all"), "'all' up to n = 6"),
         (lambda: sphere_squares(0, 1, seed=0), "both must be at least 1"),
+        (lambda: LossAround(lambda W: (W * math.inf).sum(), torch.ones(1, 1)), "not finite"),
     ],
 )
 def test_bad_input_is_refused(call, message):
