@@ -83,7 +83,7 @@ def curvature_constant(
 def inexact_average_bound(
     setting: Setting, *, step_size: Values, gradient_weight: Values, nesterov: bool = False,
     alignment_deficit: Values = 0.0, overshoot: Values = 0.0, initial_gradient: Values | None = None,
-    noise_norm: Values | None = None,
+    noise_norm: Values | None = None, paid_once: bool = False,
 ) -> BoundTerms:  # fmt: skip
     """Theorem A, term by term.
 
@@ -97,11 +97,13 @@ def inexact_average_bound(
         initial_gradient: nuc(g_1) or a bound on it; None takes sqrt(2 L D).
         noise_norm: S with E nuc(sum of weights times sample noises) <= S sqrt(sum of squared weights), e.g. tr Sigma;
             None takes sqrt(r) sigma. For layers `layer_noise`.
+        paid_once: charge the newest noise, unbiased given the past, once: (1+omega) sqrt(V) + (1-ehat) b a_C sqrt(V_H)
+            in place of (2-ehat+omega) sqrt(V), which is half of it at b = 0 and omega = ehat = 0.
 
     Returns:
         The five terms, unit loss / weight; each has the factor 1/(1-ehat).
 
-    Source: derived here, checked by claims THA-03, THA-04 and THA-TR.
+    Source: derived here, checked by claims THA-03, THA-04, THA-TR and THA-JENSEN.
 
     >>> setting = Setting(smoothness=1.0, initial_gap=1.0, steps=100, rank=4, noise=0.0, batch=1)
     >>> round(inexact_average_bound(setting, step_size=0.1, gradient_weight=1.0).total, 12)
@@ -113,11 +115,14 @@ def inexact_average_bound(
     b, chi, share = 1 - gradient_weight, 1 / (1 - alignment_deficit), 2 - alignment_deficit + overshoot
     first = (2 * setting.smoothness * setting.initial_gap) ** 0.5 if initial_gradient is None else initial_gradient
     level = setting.rank**0.5 * setting.noise if noise_norm is None else noise_norm
+    noise = share * V**0.5
+    if paid_once:
+        noise = (1 + overshoot) * V**0.5 + (1 - alignment_deficit) * b * a * noise_factor(gradient_weight) ** 0.5
     return BoundTerms(
         start=chi * setting.initial_gap / (setting.steps * step_size),
         curvature=chi * (1 + overshoot) ** 2 * setting.smoothness * step_size / 2,
         drift=chi * share * a * (1 + overshoot) * b * setting.smoothness * step_size / gradient_weight,
-        noise=chi * share * (V / setting.batch) ** 0.5 * level,
+        noise=chi * noise * level / setting.batch**0.5,
         initial_gradient=chi * share * a * b * (1 - b**setting.steps) / (gradient_weight * setting.steps) * first,
     )
 

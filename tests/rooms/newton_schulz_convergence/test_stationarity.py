@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muon_theory.rates import Analysis, closed_average
+from muon_theory.rates import Analysis, closed_average, provable_average
 from muon_theory.rooms.newton_schulz_convergence.error_bounds import (
     interval_alignment,
     universal_alignment,
@@ -70,6 +70,28 @@ def test_trace_sigma_takes_the_place_of_the_rank():
     same = inexact_average_bound(UNIT, step_size=0.1, gradient_weight=0.5, noise_norm=2 * 0.5)
     assert same == crude
     assert inexact_average_bound(UNIT, step_size=0.1, gradient_weight=0.5, noise_norm=0.4).noise < crude.noise
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("b", [0, Fraction(1, 2), Fraction(9, 10)])
+def test_noise_paid_once_is_what_the_sharper_program_charges_in_the_limit(b, nesterov):
+    analysis = Analysis(
+        smoothness=1, initial_gap=1, steps=40, step_size=Fraction(1, 10), momentum=b, nesterov=nesterov,
+        noise=Fraction(1, 2), deficit=Fraction(1, 10), overshoot=Fraction(1, 5), initial_gradient=1,
+    )  # fmt: skip
+    kwargs = {"nesterov": nesterov, "alignment_deficit": 0.1, "overshoot": 0.2, "initial_gradient": 1.0}
+    setting = Setting(1.0, 1.0, 40, 1, 0.5, 1)
+    once, twice = (
+        float(
+            inexact_average_bound(setting, step_size=0.1, gradient_weight=1 - float(b), paid_once=flag, **kwargs).total
+        )
+        for flag in (True, False)
+    )
+    proved = float(provable_average(analysis, sharp=True).bound)
+    assert proved <= once * (1 + 1e-12)
+    assert once < twice
+    if b == 0:
+        assert proved == pytest.approx(once, rel=1e-12)
 
 
 @given(st.floats(0.01, 1), st.booleans(), st.floats(0, 0.9), st.floats(0, 1))
