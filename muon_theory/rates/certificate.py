@@ -18,8 +18,10 @@ import numpy as np
 #: Slack, relative to the right side, below which an inequality may carry a multiplier.
 _TIGHT = 1e-9
 
-#: How often a nearly tied inequality whose exact multiplier comes out negative is left out.
+#: Programs solved before giving up: as it is, without nearly tied inequalities, then with right sides moved a little,
+#: which breaks ties and leaves every proof a proof (whose sum then uses the true right sides).
 _ATTEMPTS = 8
+_NUDGE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -136,20 +138,23 @@ def best_constant(objective: Mapping[str, Fraction], inequalities: Sequence[Ineq
     (Fraction(1, 2), True, ['1/2', '1/2'])
     """
     rows = list(inequalities)
-    for _ in range(_ATTEMPTS):
-        found = _solved(objective, rows)
+    for attempt in range(_ATTEMPTS):
+        found = _solved(objective, rows, nudge=0.0 if attempt < 2 else _NUDGE * 4.0**attempt)
         active = [rows[i] for i in found.active]
-        exact = _exact_multipliers(objective, active, found.shares)
+        try:
+            exact = _exact_multipliers(objective, active, found.shares)
+        except ArithmeticError:
+            continue
         if all(multiplier >= 0 for multiplier in exact):
             proof = tuple((row, multiplier) for row, multiplier in zip(active, exact, strict=True) if multiplier)
             bound = sum((multiplier * row.bound for row, multiplier in proof), Fraction(0))
             certificate = Certificate(dict(objective), bound, proof, found.point, found.optimum)
             if certificate.verified:
                 return certificate
-            break
-        # Two ways to the same bound up to the solver's tolerance: do without the one that does not help exactly.
-        wrong = {row.label for row, multiplier in zip(active, exact, strict=True) if multiplier < 0}
-        rows = [row for row in rows if row.label not in wrong]
+        else:
+            # Two ways to the same bound up to the solver's tolerance: do without the one that does not help exactly.
+            wrong = {i for i, multiplier in zip(found.active, exact, strict=True) if multiplier < 0}
+            rows = [row for i, row in enumerate(rows) if i not in wrong]
     raise ArithmeticError("no multipliers of the solver's active set prove the bound in rational numbers")
 
 
@@ -163,7 +168,7 @@ class _Solved:
     optimum: float
 
 
-def _solved(objective: Mapping[str, Fraction], inequalities: Sequence[Inequality]) -> _Solved:
+def _solved(objective: Mapping[str, Fraction], inequalities: Sequence[Inequality], nudge: float) -> _Solved:
     """The program in floating point; each row is divided by its largest coefficient, tolerances being absolute."""
     from scipy.optimize import linprog  # here, so that listing the claims does not load it
     from scipy.sparse import csr_array
@@ -179,6 +184,8 @@ def _solved(objective: Mapping[str, Fraction], inequalities: Sequence[Inequality
     row_index, column_index, values = (np.array(part) for part in zip(*entries, strict=True))
     matrix = csr_array((values, (row_index, column_index)), shape=(len(inequalities), len(unknowns)))
     limits = np.array([float(row.bound / scale) for row, scale in zip(inequalities, scales, strict=True)])
+    if nudge:
+        limits = limits + nudge * np.abs(limits).max() * np.random.default_rng(0).random(len(limits))
     cost = -np.array([float(objective.get(name, 0)) for name in unknowns])
     found = linprog(cost, A_ub=matrix, b_ub=limits, bounds=(None, None), method="highs")
     if found.status != 0:

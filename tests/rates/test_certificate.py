@@ -165,3 +165,15 @@ def test_bad_roots_and_numbers_are_refused():
 def test_a_rational_datum_is_on_its_side(value):
     assert as_rational(value, up=False) <= Fraction(value) <= as_rational(value)
     assert as_rational(value) - as_rational(value, up=False) <= Fraction(value) * Fraction(1, 10**5)
+
+
+def test_nearly_tied_proofs_are_told_apart():
+    analysis = Analysis(
+        smoothness=Fraction(127, 1000), initial_gap=Fraction(151, 500), steps=116, step_size=Fraction(51, 100),
+        momentum=Fraction(1, 4), deficit=Fraction(1, 10), scale_free=True,
+    )  # fmt: skip
+    largest = root_above(2 * Fraction(analysis.smoothness) * analysis.initial_gap)
+    tangents = [largest * Fraction(k, 4) for k in (1, 2, 3, 4)]
+    proof = provable_average(analysis, sharp=True, tangents=tangents)
+    assert proof.verified
+    assert proof.bound < provable_average(analysis, sharp=True).bound
