@@ -23,13 +23,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import nn
 
+from muon_theory.claim import Claim, Estimate, Finding, Mutation
 from muon_theory.problems import bigram_zipf, transformer
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, small_print
 from muon_theory.training.comparison import paired_difference
 from muon_theory.training.fine_tuning import excess_loss, language_optimizer, token_batches
 from muon_theory.training.language_run import train_on_tokens
-from muon_theory.training.tuning import learning_rates, tune
+from studies.scale.momentum_placement import tuned_runs
 
 SIZES = {"full": (64, 64, 32, 16, 1.0), "quick": (16, 8, 4, 8, 0.01)}  # V, width, length, batch, part of all steps
 PRETRAINING = {"adamw": (0.003, 600), "muon": (0.005, 500)}  # learning rate and steps, to the same loss
@@ -37,7 +38,6 @@ FINE_TUNING = {"stream": 100, "few tokens": 50}
 KEPT_SEQUENCES = 64
 ARMS = {"adamw": ("adamw", "muon", "muon_all"), "muon": ("adamw", "muon")}  # by the start
 COLORS = {"adamw": "orange", "muon": "blue", "muon_all": "green"}
-SCALED = "muon_all_scaled"
 DRIFT = 0.5
 
 
@@ -71,22 +71,10 @@ def cell(start: str, regime: str, arm: str, lr: float, size: str, seed: int) -> 
 def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.DataFrame:
     """One row per fine-tuning; `phase` tells the trials of the search from the paired runs."""
     size = "quick" if quick else "full"
-    compared = [
-        {"start": s, "regime": r, "arm": a, "size": size} for s in PRETRAINING for r in FINE_TUNING for a in ARMS[s]
-    ]
-    trials = []
-
-    def losses(candidates: list[dict]) -> list[float]:
-        table = map_cells(cell, [{**c, "seed": seed + 1000} for c in candidates])
-        trials.append(table.assign(phase="tuning"))
-        return table["excess"].tolist()
-
-    grid = learning_rates(0.016, count=3) if quick else learning_rates(0.002)
-    best = tune(losses, compared, {"lr": 0.002}, {"lr": grid})
-    runs = [c | b for c, b in zip(compared, best, strict=True)]
-    runs += [run | {"arm": SCALED} for run in runs if run["arm"] == "muon_all"]
-    final = map_cells(cell, [{**run, "seed": seed + s} for run in runs for s in range(2 if quick else 5)])
-    return pd.concat([*trials, final.assign(phase="runs")], ignore_index=True)
+    starts = [{"start": s, "regime": r, "size": size} for s in PRETRAINING for r in FINE_TUNING]
+    compared = [start | {"arm": arm} for start in starts for arm in ARMS[start["start"]]]
+    seeds = range(seed, seed + (2 if quick else 5))
+    return tuned_runs(cell, compared, 0.016 if quick else 0.002, seed + 1000, seeds, map_cells)
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
@@ -104,11 +92,9 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Excess against the learning rate from both starts, and the paired differences."""
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.8))
-    found, runs = differences(table), table.query("phase == 'runs'")
+    found, trials = differences(table), table.query("phase == 'tuning'")
     for axis, regime in zip(axes, FINE_TUNING, strict=False):
-        curves = (
-            table[table["regime"] == regime].query("phase == 'tuning'").groupby(["start", "arm", "lr"])["excess"].mean()
-        )
+        curves = trials[trials["regime"] == regime].groupby(["start", "arm", "lr"])["excess"].mean()
         for start, line in (("adamw", "o-"), ("muon", "s--")):
             for arm in ARMS[start]:
                 curve = curves[start][arm]
@@ -116,7 +102,7 @@ def figure(table: pd.DataFrame) -> Figure:
         axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="excess loss / nats", title=regime)
     axes[0].legend(fontsize=5.5)
     labels = []
-    for place, row in enumerate(found[found["arm"] != SCALED].to_dict("records")):
+    for place, row in enumerate(found.to_dict("records")):
         axes[2].errorbar(place, row["mean"], [[row["mean"] - row["lower"]], [row["upper"] - row["mean"]]], capsize=2,
                          fmt="o" if row["start"] == "adamw" else "s", color=OKABE_ITO[COLORS[row["arm"]]])  # fmt: skip
         axes[2].annotate(row["word"], (place, row["upper"]), rotation=90, fontsize=5.5, ha="center", va="bottom",
@@ -126,12 +112,38 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[2].margins(y=0.3)
     axes[2].set_xticks(range(len(labels)), labels, fontsize=5.5, rotation=30, ha="right")
     axes[2].set(title="tuned, paired", ylabel="excess minus AdamW's / nats", xlim=(-0.5, len(labels) - 0.5))
-    vocabulary, width, *_ = SIZES[runs["size"].iloc[0]]
-    trials = (table["phase"] == "tuning").sum()
-    note = (
-        f"Causal transformer, V = {vocabulary}, d = {width}, one block, bigram-Zipf laws, linear decay, CPU; "
-        f"{runs['seed'].nunique()} paired seeds: mean and 95 % interval.\n"
-        f"Learning rate tuned alike ({trials} trials, another seed); a model that Muon pretrained is the control."
-    )
-    small_print(drawing, note)
+    vocabulary, width, *_ = SIZES[table["size"].iloc[0]]
+    model = f"Causal transformer, V = {vocabulary}, d = {width}, one block, bigram-Zipf laws, linear decay, CPU"
+    seeds = f"{len(set(table['seed']) - set(trials['seed']))} paired seeds: mean and 95 % interval"
+    tuned = f"Learning rate tuned alike ({len(trials)} trials, another seed)"
+    small_print(drawing, f"{model}; {seeds}.\n{tuned}; a model that Muon pretrained is the control.")
     return drawing
+
+
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """MA-11 and MA-12, from the paired differences."""
+    if table["size"].iloc[0] != "full":
+        return []
+    found = differences(table).set_index(["start", "regime", "arm"]).sort_index()
+
+    def paired(arm: str, *, size: bool = False) -> list[Estimate]:
+        rows = [found.loc[("adamw", regime, arm)] for regime in FINE_TUNING]
+        half = [row["upper"] - row["mean"] for row in rows]
+        means = [abs(row["mean"]) if size else row["mean"] for row in rows]
+        return [Estimate(mean, mean - h, mean + h) for mean, h in zip(means, half, strict=True)]
+
+    ranges = [float(found.loc[("adamw", regime, "muon"), "range"]) for regime in FINE_TUNING]  # pyright: ignore
+    both = [*paired("muon", size=True), *paired("muon_all", size=True)]
+    small = "(transformer of 60,352 parameters, bigram laws, tuned, a stream and few tokens)"
+    return [
+        Claim(id="MA-11", statement="after AdamW's pretraining, fine-tuning by Muon or MuonAll ends within the range of"
+              f" AdamW's loss over seeds {small}", source="Page, Joshi, Sonawane 2025, arXiv 2511.06086, summary",
+              relation="<=", method="training run", evaluate=Finding, tier="run", unit="nats", expected="holds",
+              parameters={"predicted": ranges * 2, "measured": both}, attribution="relayed",
+              mutations=(Mutation("judged by the paired difference: no difference at all", {"predicted": 0.0}),)),
+        Claim(id="MA-12", statement=f"fine-tuning what AdamW pretrained, Muon ends at a higher loss than AdamW {small}",
+              source="arXiv 2605.10468, abstract; same sign from a model that Muon pretrained", expected="refuted",
+              relation=">", method="training run", evaluate=Finding, tier="run", unit="nats", attribution="relayed",
+              parameters={"predicted": 0.0, "measured": paired("muon")},
+              mutations=(Mutation("MuonAll in Muon's place", {"measured": paired("muon_all")}),)),
+    ]  # fmt: skip
