@@ -17,7 +17,7 @@ a vector moves sqrt(n) times as far as one of an n x n matrix.
 
 Assumptions: none beyond the rule; statements on Gaussian vectors say so.
 
-Derived here: everything with a number. Nothing about fine-tuning was run.
+Derived here: everything with a number. Fine-tuning was run on a small transformer only (study `muon_all/fine_tuning`).
 
 Formulas: `vector_update` has the size of the update of a Gaussian vector of any length. The step itself is
 `muon_theory.optimizers.muon_all`.

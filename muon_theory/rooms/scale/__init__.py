@@ -18,7 +18,8 @@ Assumptions: weights and states in two bytes a number, GB = 1e9 bytes, untied em
 models of L layers with 4 d^2 + 3 d f weights each and two norms of d.
 
 Read: update, configurations, memory and perplexity tables of the first version (from the code's page). Derived here:
-all formulas of memory, the oracle property's check, the entries' bound. Ablations and perplexities were not rerun.
+all formulas of memory, the oracle property's check, the entries' bound. The ablations were rerun on small models only,
+in the studies `scale/...`: momentum in the head brings most of what momentum brings; the axis came out the other way.
 
 Formulas: `memory` has the model sizes and the bytes of each optimizer; `printed` the published tables. The step is
 `muon_theory.optimizers.scale`.
