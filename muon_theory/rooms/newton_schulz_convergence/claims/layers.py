@@ -1,5 +1,7 @@
 """Theorem A for networks: a norm over layers with shape factors and different oracles, and (L0, L1) smoothness."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -133,7 +135,10 @@ def _reduces(scale: float = 1.0) -> Finding:
     for _ in range(50):
         L, D, o, eta = np.exp(generator.uniform(-2, 0, 4))
         steps, nesterov = int(generator.integers(1, 100)), bool(generator.integers(2))
-        oracle = {"alignment_deficit": generator.uniform(0, 0.5), "overshoot": generator.uniform(0, 0.3)}
+        oracle: dict[str, Any] = {
+            "alignment_deficit": generator.uniform(0, 0.5),
+            "overshoot": generator.uniform(0, 0.3),
+        }
         bound, kept = generalized_average_bound(
             D, steps, constants=[[L, 0.0]], step_sizes=[eta], gradient_weight=o, nesterov=nesterov,
             initial_gradients=0.7, noise_norms=0.2 * scale, **oracle,
