@@ -17,6 +17,7 @@ import copy
 import math
 from dataclasses import asdict
 from functools import lru_cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -62,7 +63,8 @@ def cell(start: str, regime: str, arm: str, lr: float, size: str, seed: int) -> 
     data = token_batches(new, steps, batch, length, kept=kept, seed=seed + 1)
     run = train_on_tokens(model, language_optimizer(arm, model, lr), data, steps=steps)
     after = [
-        math.inf if run["diverged"].any() else excess_loss(model, law, length, seed=seed + 2) for law in (new, old)
+        math.inf if run["diverged"].any() else excess_loss(model, law, length, seed=seed + 2)  # pyright: ignore
+        for law in (new, old)
     ]
     return {"start": start, "regime": regime, "arm": arm, "lr": lr, "size": size, "seed": seed, "before": before[0],
             "old_before": before[1], "excess": after[0], "old_excess": after[1]}  # fmt: skip
@@ -77,7 +79,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return tuned_runs(cell, compared, 0.016 if quick else 0.002, seed + 1000, seeds, map_cells)
 
 
-def differences(table: pd.DataFrame) -> pd.DataFrame:
+def differences(table: Any) -> Any:
     """Paired differences of the excess to AdamW's from the same start, with AdamW's range over seeds."""
     rows = []
     for (start, regime), runs in table.query("phase == 'runs'").groupby(["start", "regime"], sort=False):
@@ -89,7 +91,7 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Excess against the learning rate from both starts, and the paired differences."""
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.8))
     found, trials = differences(table), table.query("phase == 'tuning'")
@@ -109,9 +111,8 @@ def figure(table: pd.DataFrame) -> Figure:
                          xytext=(0, 3), textcoords="offset points")  # fmt: skip
         labels.append(f"{row['arm']} after {row['start']}, {row['regime']}")
     axes[2].axhline(0, color="black", linewidth=0.6)
-    axes[2].margins(y=0.3)
     axes[2].set_xticks(range(len(labels)), labels, fontsize=5.5, rotation=30, ha="right")
-    axes[2].set(title="tuned, paired", ylabel="excess minus AdamW's / nats", xlim=(-0.5, len(labels) - 0.5))
+    axes[2].set(title="paired", ylabel="excess minus AdamW's / nats", xlim=(-0.5, len(labels) - 0.5), ymargin=0.3)
     vocabulary, width, *_ = SIZES[table["size"].iloc[0]]
     model = f"Causal transformer, V = {vocabulary}, d = {width}, one block, bigram-Zipf laws, linear decay, CPU"
     seeds = f"{len(set(table['seed']) - set(trials['seed']))} paired seeds: mean and 95 % interval"
@@ -120,7 +121,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """MA-11 and MA-12, from the paired differences."""
     if table["size"].iloc[0] != "full":
         return []
@@ -132,7 +133,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         means = [abs(row["mean"]) if size else row["mean"] for row in rows]
         return [Estimate(mean, mean - h, mean + h) for mean, h in zip(means, half, strict=True)]
 
-    ranges = [float(found.loc[("adamw", regime, "muon"), "range"]) for regime in FINE_TUNING]  # pyright: ignore
+    ranges = [float(found.loc[("adamw", regime, "muon"), "range"]) for regime in FINE_TUNING]
     both = [*paired("muon", size=True), *paired("muon_all", size=True)]
     small = "(transformer of 60,352 parameters, bigram laws, tuned, a stream and few tokens)"
     return [

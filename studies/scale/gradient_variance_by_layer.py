@@ -13,6 +13,7 @@ batches of 64 contexts (16 sequences) at each time.
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -88,13 +89,13 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return map_cells(cell, [{"model": model, "quick": quick, "seed": s} for model in MODELS for s in seeds])
 
 
-def by_layer(table: pd.DataFrame, model: str) -> pd.DataFrame:
+def by_layer(table: Any, model: str) -> Any:
     """The largest variance of a matrix of each layer, and the largest relative one, by step, layer and seed."""
     part = table.assign(relative=table["variance"] / table["true_square"]).groupby("model").get_group(model)
     return part.groupby(["step", "layer", "seed"])[["variance", "relative"]].max().reset_index()
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Variance and relative variance by layer against the step, a panel for each model and measure."""
     drawing, axes = plt.subplots(2, 3, figsize=(DOUBLE_COLUMN, 4.0), sharex=True)
     for axis, (measure, model) in zip(axes.flat, product(MEASURES, MODELS), strict=True):
@@ -105,7 +106,7 @@ def figure(table: pd.DataFrame) -> Figure:
             axis.plot(curve.index, curve["median"], "o-", color=OKABE_ITO[color], label=layer)
         axis.set(yscale="log", ylabel=MEASURES[measure] if model == "context" else None)
         axis.set_xscale("symlog", linthresh=10)
-        axis.set_xticks([0, *sorted(set(curve.index) - {0})], [str(step) for step in curve.index])
+        axis.set_xticks(sorted(set(table["step"])), [str(step) for step in sorted(set(table["step"]))])
         axis.minorticks_off()
         axis.set_xlabel("step of Adam" if measure == "relative" else None)
         axis.set_title(MODELS[model] if measure == "variance" else None)
@@ -115,7 +116,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """SC-18 where the head starts small, and its second half: ratios to the largest other layer."""
     if table["step"].max() < 300:
         return []  # stated for the full profile

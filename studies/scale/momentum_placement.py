@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -51,8 +52,8 @@ def excess_loss(
     run = train_on_tokens(model, Scale(groups, lr, check_finite=False), stream, steps=steps)
     contexts = law.sample(4096, 2, seed=seed + 2)
     with torch.no_grad():
-        loss = math.inf if run["diverged"].any() else law.cross_entropy(model(contexts), contexts[:, 1])
-    return loss - law.entropy()
+        found = law.cross_entropy(model(contexts), contexts[:, 1])
+    return math.inf if True in run["diverged"].tolist() else found - law.entropy()
 
 
 def cell(arm: str, vocabulary: int, width: int, steps: int, batch: int, lr: float, seed: int) -> dict:
@@ -62,9 +63,7 @@ def cell(arm: str, vocabulary: int, width: int, steps: int, batch: int, lr: floa
             "seed": seed, "excess": excess}  # fmt: skip
 
 
-def tuned_runs(
-    function, compared: list[dict], center: float, tuning_seed: int, seeds: Sequence[int], map_cells
-) -> pd.DataFrame:
+def tuned_runs(function, compared: list[dict], center: float, tuning_seed: int, seeds: Any, map_cells) -> pd.DataFrame:
     """Trials of the search for the learning rate, and paired runs at the best; `phase` tells them apart."""
     trials = []
 
@@ -85,14 +84,14 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return tuned_runs(cell, compared, 0.004, seed + 1000, range(seed, seed + (2 if quick else 8)), map_cells)
 
 
-def differences(table: pd.DataFrame, steps: int, reference: str = "none") -> dict[str, PairedDifference]:
+def differences(table: Any, steps: int, reference: str = "none") -> dict[str, PairedDifference]:
     """Paired differences of the excess to the arm of reference."""
     runs = table.query("phase == 'runs'")
     wide = runs[runs["steps"] == steps].pivot_table(index="seed", columns="arm", values="excess")
     return {arm: paired_difference(wide[arm].tolist(), wide[reference].tolist()) for arm in ARMS if arm != reference}
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Excess against the learning rate, and paired differences to no momentum."""
     drawing, axes = plt.subplots(1, 1 + len(lengths := sorted(set(table["steps"]))), figsize=(DOUBLE_COLUMN, 2.7))
     for axis, steps in zip(axes, lengths, strict=False):
@@ -122,7 +121,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """SC-19: the paired differences after 300 and 800 steps, and how much of all momentum's gain is the head's."""
     if (lengths := sorted(set(table["steps"]))) != [300, 800]:
         return []  # stated for the full profile

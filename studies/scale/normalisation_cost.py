@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,14 +66,14 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return map_cells(cell, [{"n": n, "rounds": rounds, "seed": seed} for n in sizes])
 
 
-def ratios(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def ratios(table: Any, name: str) -> Any:
     """Median, smallest and largest ratio within a round, by size."""
     above, below, *_ = RATIOS[name]
     found = table.assign(ratio=table[above] / table[below]).groupby("n")["ratio"]
     return found.agg(["median", "min", "max"])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Ratios against the size of the matrix."""
     drawing, axis = plt.subplots(figsize=(SINGLE_COLUMN, 2.9))
     for name, (*_, color, marker) in RATIOS.items():
@@ -83,7 +84,7 @@ def figure(table: pd.DataFrame) -> Figure:
         )
     axis.axhline(1, color="black", linewidth=0.6)
     axis.set(xscale="log", yscale="log", xlabel="n of an n x n matrix", ylabel="ratio of times within a round")
-    axis.set_xticks(found.index, [str(n) for n in found.index])
+    axis.set_xticks(sorted(set(table["n"])), [str(n) for n in sorted(set(table["n"]))])
     axis.minorticks_off()
     axis.set_ylim(top=3 * axis.get_ylim()[1] ** 1.15)
     axis.legend(fontsize=6, loc="upper left")
@@ -93,7 +94,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """SC-17 and what becomes of the paper's ratio of SVD to Newton-Schulz."""
     largest = int(table["n"].max())
     if largest != 1024:

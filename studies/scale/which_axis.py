@@ -14,6 +14,7 @@ paired seeds, another for tuning.
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -47,7 +48,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return tuned_runs(cell, compared, 0.032, seed + 1000, range(seed, seed + (2 if quick else 5)), map_cells)
 
 
-def differences(table: pd.DataFrame) -> pd.DataFrame:
+def differences(table: Any) -> Any:
     """Paired differences of the excess to normalisation by output unit, a row for each problem and arm."""
     rows = []
     for problem, runs in table.query("phase == 'runs'").groupby(PROBLEM):
@@ -59,7 +60,7 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
     return found.assign(ratio=found["vocabulary"] / found["width"], dense=found["batch"] >= found["vocabulary"])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Loss against the learning rate at the largest V / d, and paired differences against V / d."""
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.7))
     found = differences(table)
@@ -93,7 +94,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """SC-20 on every problem; untuned, at a rate too small for both, the order at V / d = 100 is the paper's."""
     found = differences(table).query("arm == 'input units'")
     if LONG["vocabulary"] not in set(found["vocabulary"]):
