@@ -83,20 +83,15 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     """One row per network, kind of direction and radius."""
     moments, seeds, draws, names = ((60,), 1, 2, ("muon",)) if quick else ((30, 100, 300), 5, 8, tuple(OPTIMIZERS))
     runs = [(name, steps) for name in names for steps in moments] + [(CONTROL, 0)]
-    fixed = [
-        {"optimizer": name, "steps": t, "draws": draws, "seed": seed + i} for name, t in runs for i in range(seeds)
-    ]
-    return map_cells(cell, fixed)
+    fixed = [{"optimizer": name, "steps": t, "draws": draws} for name, t in runs]
+    return map_cells(cell, [each | {"seed": seed + i} for each in fixed for i in range(seeds)])
 
 
 def figure(table: pd.DataFrame) -> Figure:
     """Local exponents along random directions and along the update; curvature over that of left rotations."""
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.9), width_ratios=(1, 1, 1.1))
-    moments, titles = (
-        sorted(set(table["steps"]) - {0}),
-        {"random": "mean over random orthogonal D", "polar": "D = polar(G)"},
-    )
-    for axis, (kind, title) in zip(axes, titles.items(), strict=False):
+    moments = sorted(set(table["steps"]) - {0})
+    for axis, kind, title in zip(axes, ("random", "polar"), ("random orthogonal D", "D = polar(G)"), strict=False):
         for steps, name in zip(moments, ("sky", "blue", "black"), strict=False):
             part = table.query(f"optimizer == 'muon' and kind == '{kind}' and steps == {steps}")
             spread, shade = part.groupby("radius")["exponent"].agg(["min", "median", "max"]), OKABE_ITO[name]
@@ -119,7 +114,9 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[2].set(xlabel="training steps", title="curvature of polar(G) / its rotations", ylim=(-50, 80))
     axes[2].legend(loc="center right")
     scale = f"digits, GELU network 64-64-64-10, middle layer, float64, {table['seed'].nunique()} seed(s)"
-    small_print(drawing, f"{scale}, {table['draws'].iloc[0]} rotations. Lines: medians; bands: all seeds.")
+    small_print(
+        drawing, f"{scale}, {table['draws'].iloc[0]} rotations. Lines: medians; bands: all seeds; gaps: negative."
+    )
     return drawing
 
 

@@ -110,7 +110,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     plane, strength = table.query("part == 'plane'"), table.query("part == 'strength'")
 
     def mismatches(scale: float = 1.0) -> Finding:
-        return Finding(0, int((plane["optimal"].astype(bool) != (plane["factor"] * scale <= 1)).sum()))
+        return Finding(
+            0, int(np.sum(plane["optimal"].to_numpy(bool) != (plane["factor"].to_numpy(float) * scale <= 1)))
+        )
 
     def ratio(power: float = 1.0) -> Finding:
         return Finding(1.0, (strength["lower"] ** power / strength["jump"]).tolist())
