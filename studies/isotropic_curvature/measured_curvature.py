@@ -113,10 +113,8 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[2].set_yscale("symlog", linthresh=1)
     axes[2].set(xlabel="training steps", title="curvature of polar(G) / its rotations", ylim=(-50, 80))
     axes[2].legend(loc="center right")
-    scale = f"digits, GELU network 64-64-64-10, middle layer, float64, {table['seed'].nunique()} seed(s)"
-    small_print(
-        drawing, f"{scale}, {table['draws'].iloc[0]} rotations. Lines: medians; bands: all seeds; gaps: negative."
-    )
+    scale = f"{table['seed'].nunique()} seed(s), {table['draws'].max()} rotations. Lines: medians; bands: all seeds"
+    small_print(drawing, f"digits, GELU network 64-64-64-10, middle layer, float64, {scale}; gaps: negative.")
     return drawing
 
 
