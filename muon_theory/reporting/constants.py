@@ -6,6 +6,7 @@ What training shows is stated by the claims of studies, as `OBS-<id>` for the th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 OBSERVED = "OBS-"
+ORDER = "attained <= provable <= printed"
+"""What a row of the table states after its theorem's name; left out where the numbers stand beside it."""
+_ROUNDING = 1e-6  # between two numbers of a row that should be equal
 _HEADS = ("id", "statement", "source", "printed", "provable", "attained", "attained / provable", "observed", "verdict")
 
 
@@ -26,24 +30,32 @@ def constants(rows: Sequence[Row]) -> list[Row]:
         rows: rows of `check_claims` and of `stored_claims`.
 
     Returns:
-        Dicts with `id, statement, source, printed, provable, attained, ratio, observed, verdict`, in the order given.
+        Dicts with `id, statement, source, printed, provable, attained, ratio, observed, verdict, sound`, in the order
+        given; `sound` is whether attained <= provable <= printed, or attained > printed, which refutes the printed one.
 
     Source: DESIGN of this project, section 7.
 
     >>> row = {"id": "A-1", "statement": "s", "source": "here", "printed": 4.0, "provable": 2.0, "attained": 1.0,
     ...        "observed": None, "verdict": "holds"}
-    >>> [found["ratio"] for found in constants([row])]
-    [0.5]
+    >>> [(found["ratio"], found["sound"]) for found in constants([row])]
+    [(0.5, True)]
     """
     observed = {row["id"].removeprefix(OBSERVED): row["observed"] for row in rows if row["id"].startswith(OBSERVED)}
     found: list[Row] = []
     for row in rows:
-        if None in (row["printed"], row["provable"], row["attained"]):
+        numbers = [row["printed"], row["provable"], row["attained"]]
+        if any(number is None or isinstance(number, list) for number in numbers):
             continue
-        kept = {name: row[name] for name in ("id", "statement", "source", "printed", "provable", "attained")}
-        kept["ratio"] = float(row["attained"]) / float(row["provable"])
-        kept["observed"] = observed.get(row["id"], row["observed"])
-        found.append(kept | {"verdict": row["verdict"]})
+        printed, provable, attained = (float(number) for number in numbers)
+        beyond = attained > printed * (1 + _ROUNDING)
+        ordered = provable <= printed * (1 + _ROUNDING) or beyond
+        found.append({
+            "id": row["id"], "statement": row["statement"].split(f": {ORDER}")[0], "source": row["source"],
+            "printed": row["printed"], "provable": row["provable"], "attained": row["attained"],
+            "ratio": attained / provable if provable > 0 and math.isfinite(provable) else None,
+            "observed": observed.get(row["id"], row["observed"]), "verdict": row["verdict"],
+            "sound": attained <= provable * (1 + _ROUNDING) and ordered,
+        })  # fmt: skip
     return found
 
 
@@ -95,4 +107,5 @@ def constants_markdown(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> list[str]:
     words: list[Any] = [row["id"], row["statement"], row["source"]]
     numbers = [row[name] for name in ("printed", "provable", "attained", "ratio", "observed")]
-    return [" ".join(word.split()) for word in words] + [short_number(x) for x in numbers] + [row["verdict"]]
+    verdict = row["verdict"] if row["sound"] else f"{row['verdict']} (!)"
+    return [" ".join(word.split()) for word in words] + [short_number(x) for x in numbers] + [verdict]
