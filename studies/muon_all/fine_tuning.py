@@ -102,16 +102,19 @@ def figure(table: Any) -> Figure:
                 curve = curves[start][arm]
                 axis.plot(curve.index, curve, line, color=OKABE_ITO[COLORS[arm]], ms=3, label=f"{arm} after {start}")
         axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="excess loss / nats", title=regime)
-    axes[0].legend(fontsize=5.5)
-    labels = []
+        axis.xaxis.minorticks_off()
+    axes[1].legend(fontsize=5.5, loc="upper left")
+    labels = [
+        f"{row['arm']}\nafter\n{row['start']},\n{row['regime'].replace(' ', chr(10))}"
+        for row in found.to_dict("records")
+    ]
     for place, row in enumerate(found.to_dict("records")):
         axes[2].errorbar(place, row["mean"], [[row["mean"] - row["lower"]], [row["upper"] - row["mean"]]], capsize=2,
                          fmt="o" if row["start"] == "adamw" else "s", color=OKABE_ITO[COLORS[row["arm"]]])  # fmt: skip
         axes[2].annotate(row["word"], (place, row["upper"]), rotation=90, fontsize=5.5, ha="center", va="bottom",
                          xytext=(0, 3), textcoords="offset points")  # fmt: skip
-        labels.append(f"{row['arm']} after {row['start']}, {row['regime']}")
     axes[2].axhline(0, color="black", linewidth=0.6)
-    axes[2].set_xticks(range(len(labels)), labels, fontsize=5.5, rotation=30, ha="right")
+    axes[2].set_xticks(range(len(labels)), labels, fontsize=4.5)
     axes[2].set(title="paired", ylabel="excess minus AdamW's / nats", xlim=(-0.5, len(labels) - 0.5), ymargin=0.3)
     vocabulary, width, *_ = SIZES[table["size"].iloc[0]]
     model = f"Causal transformer, V = {vocabulary}, d = {width}, one block, bigram-Zipf laws, linear decay, CPU"
