@@ -96,7 +96,7 @@ class BigramLaw:
         """Distribution functions of the rows, that of row i raised by i, one after the other."""
         steps = np.cumsum(self.transition, axis=1)
         steps[:, -1] = 1.0
-        return (np.minimum(steps, 1.0) + np.arange(self.vocabulary)[:, None]).reshape(-1)
+        return (np.minimum(steps, 1.0) + np.arange(self.vocabulary, dtype=np.float64)[:, None]).reshape(-1)
 
     def cross_entropy(self, logits: Tensor, last: Tensor) -> float:
         """Expected cross-entropy of predictions: the next token is averaged over the law instead of drawn.
