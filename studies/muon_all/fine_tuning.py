@@ -104,10 +104,7 @@ def figure(table: Any) -> Figure:
         axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="excess loss / nats", title=regime)
         axis.xaxis.minorticks_off()
     axes[1].legend(fontsize=5.5, loc="upper left")
-    labels = [
-        f"{row['arm']}\nafter\n{row['start']},\n{row['regime'].replace(' ', chr(10))}"
-        for row in found.to_dict("records")
-    ]
+    labels = ["\n".join([r["arm"], "after", r["start"], *r["regime"].split()]) for r in found.to_dict("records")]
     for place, row in enumerate(found.to_dict("records")):
         axes[2].errorbar(place, row["mean"], [[row["mean"] - row["lower"]], [row["upper"] - row["mean"]]], capsize=2,
                          fmt="o" if row["start"] == "adamw" else "s", color=OKABE_ITO[COLORS[row["arm"]]])  # fmt: skip
