@@ -121,8 +121,14 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     if table.query("phase == 'tuned'")["seed"].nunique() < 5:
         return []
     tuned, plain = (_words(table, phase) for phase in ("tuned", "default"))
-    shared: dict[str, Any] = {"source": "arXiv 2607.13246 (abstract); this study", "method": "training run",
-                              "tier": "run", "relation": "<=", "attribution": "implied", "evaluate": Finding}  # fmt: skip
+    shared: dict[str, Any] = {
+        "source": "arXiv 2607.13246 (abstract); this study",
+        "method": "training run",
+        "tier": "run",
+        "relation": "<=",
+        "attribution": "implied",
+        "evaluate": Finding,
+    }
     beaten = [{"predicted": 0, "measured": words.count("worse")} for words in (tuned, plain)]
     short = [{"predicted": 0, "measured": 2 - words.count("better")} for words in (tuned[2:], tuned[:2])]
     return [

@@ -133,7 +133,7 @@ def claims(table: pd.DataFrame, name: str = "MF-TABLES", sections: int = len(PAR
     if table["section"].nunique() < sections:
         return []
     return [
-        Claim(id=name, statement=f"the {len(table)} numbers of the notes in `{name}` are reproduced within 5 % wherever "
+        Claim(id=name, statement=f"the {len(table)} numbers of the notes in `{name}` are reproduced within 5 % where "
               "their instance and grid are stated", source="derivation notes; this study", relation="<=",
               method="simulation", evaluate=Finding, parameters={"predicted": 0.05, "measured": float(fixed)},
               mutations=(Mutation("counts tuned over another grid", {"measured": float(other)}),), expected="holds",
