@@ -104,7 +104,8 @@ def final_losses(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     [[10, 11], [10, 11]]
     """
     runs = table.query("phase == 'runs'")
-    return runs.sort_values("step").groupby([*by, "seed"])["test_loss"].last().unstack(list(by))
+    last = runs.sort_values("step").groupby([*by, "seed"])["test_loss"].last()
+    return pd.DataFrame(last.unstack(list(by)))
 
 
 def differences_to(losses: pd.DataFrame, reference: Hashable) -> pd.DataFrame:

@@ -12,6 +12,7 @@ Cost: quick 3 s (digits, length only), full 4 min on one core (MNIST, a third of
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -68,7 +69,7 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
 
 def figure(table: pd.DataFrame) -> Figure:
     """Final loss of both arms against the rank, the paired difference, and the tuned momentum."""
-    losses = final_losses(table, ["rank", "feedback"])
+    losses: Any = final_losses(table, ["rank", "feedback"])
     ranks = sorted({rank for rank, _ in losses.columns})
     drawing, (loss, paired, momentum) = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.7))
     tuned = table.query("phase == 'runs'").groupby(["feedback", "rank"])["momentum"].first()
@@ -103,7 +104,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """The row DN-22: the gain in percent of the loss without feedback, from five seeds on."""
-    losses = final_losses(table, ["rank", "feedback"])
+    losses: Any = final_losses(table, ["rank", "feedback"])
     if len(losses) < 5:
         return []
     n = max(rank for rank, _ in losses.columns)

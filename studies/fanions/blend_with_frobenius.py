@@ -13,6 +13,7 @@ Cost: quick 3 s (digits, length only), full 5 min on one core (MNIST, a third of
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -67,7 +68,7 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
 
 def figure(table: pd.DataFrame) -> Figure:
     """Final loss against alpha for both k, and the loss of the tuning trials against the step's length."""
-    losses = final_losses(table, ["k", "alpha"])
+    losses: Any = final_losses(table, ["k", "alpha"])
     r = max(k for k, _ in losses.columns)
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.7))
     panels = ((r, "F-Muon (k = r)", "blue"), (1, "F-Neon (k = 1)", "vermillion"))
@@ -100,7 +101,7 @@ def _sensitivity(axis, table: pd.DataFrame, r: int) -> None:
     styles = {(r, 1.0): ("blue", "-", "Muon"), (r, 0.5): ("blue", "--", "F-Muon, α = ½"),
               (1, 1.0): ("vermillion", "-", "Neon"), (1, 0.5): ("vermillion", "--", "F-Neon, α = ½"),
               (r, 0.0): ("grey", "-", "normalised SGD")}  # fmt: skip
-    curves = trials.groupby(["k", "alpha", "length"])["test_loss"].mean()
+    curves: Any = trials.groupby(["k", "alpha", "length"])["test_loss"].mean()
     for configuration, (color, line, label) in styles.items():
         curve = curves.loc[configuration]
         axis.plot(curve.index, curve, line, marker=".", color=OKABE_ITO[color], label=label)
@@ -111,7 +112,7 @@ def _sensitivity(axis, table: pd.DataFrame, r: int) -> None:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """That the Frobenius part rescues Neon, and that half of it costs Muon little; from five seeds on."""
-    losses = final_losses(table, ["k", "alpha"])
+    losses: Any = final_losses(table, ["k", "alpha"])
     if len(losses) < 5:
         return []
     r = max(k for k, _ in losses.columns)

@@ -14,6 +14,7 @@ Cost: quick 4 s (digits, length and eta only), full 6 min on one core (MNIST, a 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -75,7 +76,7 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
 
 def figure(table: pd.DataFrame) -> Figure:
     """Final loss against alpha for both k, and the loss of the trials against eta."""
-    losses = final_losses(table, ["k", "alpha"])
+    losses: Any = final_losses(table, ["k", "alpha"])
     r = max(k for k, _ in losses.columns)
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.7))
     panels = ((r, "S-Muon (k = r)", "blue"), (1, "S-Neon (k = 1)", "vermillion"))
@@ -92,7 +93,8 @@ def figure(table: pd.DataFrame) -> Figure:
         axis.set(title=f"{letter}  {name}, words: against α = 1", xlabel="α (0: sign descent)",
                  ylabel="test loss / nats")  # fmt: skip
         trials = table.query("phase == 'tuning' and k == @k and alpha == .5 and momentum == .9 and weight_decay == 0")
-        curve = trials.groupby(["eta", "length"])["test_loss"].mean().groupby("eta").min()
+        means: Any = trials.groupby(["eta", "length"])["test_loss"].mean()
+        curve = means.groupby("eta").min()
         axes[2].plot(curve.index, curve, "o-", color=OKABE_ITO[color], label=f"{name}, α = ½")
     axes[2].set(xscale="log", yscale="log", title="c  trials", ylabel="test loss / nats", xlabel="η at equal length")
     axes[2].legend()
@@ -106,7 +108,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """That the sign part rescues Neon, and that half of it costs Muon little; from five seeds on."""
-    losses = final_losses(table, ["k", "alpha"])
+    losses: Any = final_losses(table, ["k", "alpha"])
     if len(losses) < 5:
         return []
     r = max(k for k, _ in losses.columns)

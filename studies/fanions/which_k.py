@@ -15,6 +15,7 @@ Cost: quick 4 s (digits, learning rate only), full 4 min on one core (MNIST, a t
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -82,7 +83,7 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
 
 def figure(table: pd.DataFrame) -> Figure:
     """Final loss, tuned length of a step and share of the gradient's nuclear norm, against k."""
-    losses = final_losses(table, ["k"])
+    losses: Any = final_losses(table, ["k"])
     ks = losses.columns.to_numpy()
     drawing, (loss, length, share) = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.7))
     loss.fill_between(ks, losses.min(), losses.max(), color=OKABE_ITO["blue"], alpha=0.15, linewidth=0)
@@ -117,7 +118,7 @@ def _shares(axis: Axes, runs: pd.DataFrame) -> None:
     """Share of the nuclear norm that k directions hold, at the first, the middle and the last window."""
     steps = sorted(set(runs.query("k == k.max()")["step"]))
     for step, color in zip((steps[0], steps[len(steps) // 2], steps[-1]), ("sky", "blue", "black"), strict=True):
-        part = runs.query("step == @step").groupby("k")[["share", "isotropic_k"]].median()
+        part: Any = runs.query("step == @step").groupby("k")[["share", "isotropic_k"]].median()
         axis.plot(part.index, part["share"], "o-", color=OKABE_ITO[color], label=f"after step {step + 1}")
         axis.axvline(part["isotropic_k"].iloc[-1], color=OKABE_ITO[color], linestyle=":", linewidth=1)
     axis.set(ylim=(0, 1.03), ylabel="KF$_k$(G) / nuc(G)", title="c  dotted: argmax of KF$_k^2$/k")
@@ -126,7 +127,7 @@ def _shares(axis: Axes, runs: pd.DataFrame) -> None:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """That Muon wins over small k even at tuned lengths, from five seeds on."""
-    losses = final_losses(table, ["k"])
+    losses: Any = final_losses(table, ["k"])
     if len(losses) < 5:
         return []
     values = {int(k): losses[k].tolist() for k in losses.columns}
