@@ -44,7 +44,7 @@ def test_all_directions_hold_the_whole_nuclear_norm_and_one_the_largest_share():
     assert np.diff(shares, 2).max() <= 1e-6
 
 
-def planted(columns, losses, seeds):
+def planted(columns: list[str], losses: Any, seeds: int) -> pd.DataFrame:
     """A table of paired runs with given losses and a little noise."""
     noise = np.random.default_rng(0)
     return pd.DataFrame([
