@@ -240,8 +240,12 @@ def _interior_point(
         excess = rho[:, None] - radii
         slopes = growth.slope(rho) + y @ jumps
         value = float(growth.value(rho).mean() - sigma @ s)
-        bound = certified_bound(sigma, growth, z, s, slopes) if float(slopes.min()) > 0 else -math.inf
-        best_bound = max(best_bound, bound)
+        slack = float(
+            ((y * v + (1 - y) * t) @ jumps).mean()
+        )  # about the gap; far from the end no bound is worth its cost
+        near = slack <= 1e3 * tolerance * abs(value) or step_count == steps
+        if near and float(slopes.min()) > 0:
+            best_bound = max(best_bound, certified_bound(sigma, growth, z, s, slopes))
         if value < best_value:
             best_value, best_s = value, s
         if best_value - best_bound <= tolerance * max(abs(best_value), 1e-300) or step_count == steps:
