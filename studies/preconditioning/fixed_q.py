@@ -14,6 +14,8 @@ seeds, schedule tuned for every point, no momentum, float64.
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -91,7 +93,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Where each q leaves the exact count, against 1 / (2 x_q); for the full profile."""
-    share = ratios(table)
+    share: Any = ratios(table)
     if share.columns.max() < 1e6:
         return []
     limits, predicted = [], []

@@ -13,6 +13,8 @@ in [1/kappa, 1], random eigenbasis, Q_0 = 0, to 1e-8 of the first excess loss; 5
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -91,14 +93,15 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Muon's counts up to 1e4, and the slope of gradient descent; for the full profile."""
-    steps = table.groupby(["method", "condition_number"])["steps"].median().unstack("condition_number")
+    rows: Any = table
+    steps = rows.groupby(["method", "condition_number"])["steps"].median().unstack("condition_number")
     if steps.columns.max() < 1e6:
         return []
     upto = [10.0, 1e2, 1e3, 1e4]
     slope = float(np.polyfit(np.log(upto), np.log(steps.loc["gradient", upto]), 1)[0])
-    exact, five = (table.query(f"method == '{name}' and condition_number <= 1e4")["steps"].max()
+    exact, five = (rows.query(f"method == '{name}' and condition_number <= 1e4")["steps"].max()
                    for name in ("muon_exact", "muon_5"))  # fmt: skip
-    edges = table.query("condition_number >= 10").groupby("method")["at_edge"].sum().astype(int).to_dict()
+    edges = rows.query("condition_number >= 10").groupby("method")["at_edge"].sum().astype(int).to_dict()
     facts = [
         ("ICL-GRID-MUON", "exact Muon, tuned: at most 17 steps on every seed for kappa = 1 .. 1e4", [float(exact)], 17,
          "q = 5", {"measured": [float(five)]}),

@@ -13,6 +13,8 @@ of the first excess loss; exact polar factor, schedules tuned for every point, a
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -92,9 +94,10 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Tiny starts are free of alignment on the factorization; large ones that do not commute fail on both."""
-    counts = table.assign(steps=table["steps"].where(table["reached"], np.inf))
+    rows: Any = table
+    counts = rows.assign(steps=table["steps"].where(table["reached"], np.inf))
     worst = counts.groupby(["problem", "start", "condition_number", "size"])["steps"].max().to_dict()
-    if ("regression", "random", 1000.0, 0.3) not in worst or table["seed"].nunique() < 5:
+    if ("regression", "random", 1000.0, 0.3) not in worst or rows["seed"].nunique() < 5:
         return []
 
     def factor(problem: str, kappa: float, size: float) -> float:

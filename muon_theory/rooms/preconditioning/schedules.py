@@ -37,7 +37,7 @@ def geometric_steps(ratio: float, steps: int, *, scale: float = 1.0, largest: fl
     _require_ratio(ratio)
     if not (scale > 0 and largest > 0 and lower > 0):
         raise ValueError(f"scale = {scale}, largest = {largest}, lower = {lower}: each must be > 0")
-    return scale * (1 - ratio) * largest / lower * ratio ** np.arange(steps)
+    return np.asarray(scale * (1 - ratio) * largest / lower * ratio ** np.arange(steps), dtype=np.float64)
 
 
 def spiked_steps(size: float, largest: float, steps: int) -> Array:
