@@ -14,8 +14,10 @@ from muon_theory.rooms.hyperparameter_transfer.decomposition import (
 )
 from muon_theory.rooms.hyperparameter_transfer.speed import fit_power, transfer_speed
 
-ROWS = """HT-01 HT-02 HT-03 HT-04 HT-05 HT-06 HT-07 HT-08 HT-09 HT-10 HT-10-SLIP HT-11 HT-J1 HT-J2 HT-CAL-FAST
-    HT-CAL-SLOW HT-CAL-RANGE HT-RF1 HT-RF2 HT-RF3 HT-RF4 HT-RF5 HT-RF6 HT-RF7 HT-RF8""".split()
+ROWS = """
+    HT-01 HT-02 HT-03 HT-04 HT-05 HT-06 HT-07 HT-08 HT-09 HT-10 HT-10-SLIP HT-11 HT-J1 HT-J2 HT-CAL-FAST
+    HT-CAL-SLOW HT-CAL-RANGE HT-RF1 HT-RF2 HT-RF3 HT-RF4 HT-RF5 HT-RF6 HT-RF7 HT-RF8
+"""
 WIDTHS = np.array([20, 40, 80, 160, 320])
 
 

@@ -56,7 +56,7 @@ def test_the_risk_falls_with_width_and_is_smallest_at_the_best_penalty():
 @pytest.mark.parametrize("point", [(0.8, 0.6, 0.0625, 4.0), (0.6, 0.5, 0.2, 0.5), (0.9, 0.9, 0.1, 10.0)])
 def test_constants_are_the_slopes_at_infinite_width(point):
     problem, slopes = RidgeProblem(*point), []
-    for eta in (2e-4, 1e-4):
+    for eta in (5e-5, 2.5e-5):
         found = best_penalty(problem, problem.samples / eta)
         slopes.append([(found.risk - limit_risk(problem)) / eta, (found.penalty - limit_penalty(problem)) / eta])
     extrapolated = 2 * np.array(slopes[1]) - np.array(slopes[0])
