@@ -82,15 +82,14 @@ def figure(table: pd.DataFrame) -> Figure:
             axis.annotate(row["word"], (alpha, part[alpha].max()), rotation=90, fontsize=5.5, ha="center", va="bottom",
                           xytext=(0, 2), textcoords="offset points")  # fmt: skip
         axis.margins(y=0.3, x=0.08)
-        axis.set(title=f"{letter}  {name}, words: against α = 1", xlabel="α (0: normalised SGD)",
+        axis.set(title=f"{letter}  {name}", xlabel="α (0: normalised SGD)",
                  ylabel="test loss / nats")  # fmt: skip
     _sensitivity(axes[2], table, r)
     row, trials = table.query("phase == 'runs'").iloc[0], (table.phase == "tuning").sum()
     text = f"{row.dataset}, MLP d-{row.width}-{row.width}-10 (r = {row.width}), batch 64, {row.step + 1} steps, linear "
-    text += f"decay, float32, CPU; {len(losses)} paired seeds: median and range.\nHidden matrices by F-Fanion-k, each "
-    text += (
-        f"(k, α) tuned alike ({trials} trials on other seeds); head and biases by AdamW. c: trials of the first search."
-    )
+    text += f"decay, float32, CPU; {len(losses)} paired seeds: median and range; words: "
+    text += f"against α = 1.\nHidden matrices by F-Fanion-k, each "
+    text += f"(k, α) tuned alike ({trials} trials on other seeds); head and biases by AdamW; c: its trials."
     small_print(drawing, text)
     return drawing
 

@@ -90,7 +90,7 @@ def figure(table: pd.DataFrame) -> Figure:
             axis.annotate(row["word"], (alpha, part[alpha].max()), rotation=90, fontsize=5.5, ha="center", va="bottom",
                           xytext=(0, 2), textcoords="offset points")  # fmt: skip
         axis.margins(y=0.3, x=0.08)
-        axis.set(title=f"{letter}  {name}, words: against α = 1", xlabel="α (0: sign descent)",
+        axis.set(title=f"{letter}  {name}", xlabel="α (0: sign descent)",
                  ylabel="test loss / nats")  # fmt: skip
         trials = table.query("phase == 'tuning' and k == @k and alpha == .5 and momentum == .9 and weight_decay == 0")
         means: Any = trials.groupby(["eta", "length"])["test_loss"].mean()
@@ -100,7 +100,8 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[2].legend()
     row, trials = table.query("phase == 'runs'").iloc[0], (table.phase == "tuning").sum()
     text = f"{row.dataset}, MLP d-{row.width}-{row.width}-10 (r = {row.width}), batch 64, {row.step + 1} steps, linear "
-    text += f"decay, float32, CPU; {len(losses)} paired seeds: median and range.\nHidden matrices by S-Fanion-k, each "
+    text += f"decay, float32, CPU; {len(losses)} paired seeds: median and range; words: "
+    text += f"against α = 1.\nHidden matrices by S-Fanion-k, each "
     text += f"(k, α) tuned alike ({trials} trials on other seeds), blends in η too; head and biases by AdamW."
     small_print(drawing, text)
     return drawing
