@@ -23,7 +23,7 @@ WIDTHS = np.array([20, 40, 80, 160, 320])
 
 def test_the_room_states_its_rows():
     assert sorted(claim.id for claim in load_rooms(["hyperparameter_transfer"])["hyperparameter_transfer"]) == sorted(
-        ROWS
+        ROWS.split()
     )
 
 
