@@ -1,7 +1,5 @@
-import ast
 import importlib
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,15 +118,81 @@ def test_only_what_a_cell_can_reach_counts_so_restyling_a_figure_recomputes_noth
         del sys.modules[name]
 
 
-def test_a_studys_cell_depends_on_the_floors_it_imports_and_on_no_other():
+PARTS = {
+    "__init__.py": "from hashed_parts.muon import Muon\nfrom hashed_parts.other import Other\n__all__ = ['Muon']\n",
+    "muon.py": (
+        "from typing import TYPE_CHECKING\nfrom hashed_parts.steps import step\nfrom hashed_parts import tables\n"
+        "if TYPE_CHECKING:\n    from hashed_parts.other import Other\n"
+        "RATES = {'a': 1}\nRATES['b'] = 2\nUNUSED = 3\n"
+        "class Muon:\n    def run(self, x):\n        from hashed_parts.lazy import late\n"
+        "        return late(step(x) * RATES['a'] * tables.SCALE)\n\ndef beside(): ...\n"
+    ),
+    "other.py": "class Other:\n    rate = 1\n",
+    "steps.py": "import math\n\ndef step(x):\n    return math.sqrt(x)\n\ndef unrelated(x): ...\n",
+    "lazy.py": "def late(x):\n    return x\n",
+    "tables.py": "SCALE = 1.0\n",
+    "registry.py": "KNOWN = []\ndef known(f):\n    KNOWN.append(f)\n    return f\n\n@known\ndef first(): return 1\n",
+}
+CELL = """
+from hashed_parts import Muon
+from hashed_parts.registry import KNOWN
+
+def cell(x):
+    return Muon().run(x) + len(KNOWN)
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("__init__.py", "__all__", "from hashed_parts.lazy import late\n__all__", False),
+        ("other.py", "rate = 1", "rate = 2", False),
+        ("muon.py", "UNUSED = 3", "UNUSED = 4", False),
+        ("muon.py", "def beside(): ...", "def beside(): return 1", False),
+        ("muon.py", "class Muon:\n", 'class Muon:\n    """Say what."""\n', False),
+        ("muon.py", "if TYPE_CHECKING:\n", "if TYPE_CHECKING:\n    import collections\n", False),
+        ("steps.py", "def unrelated(x): ...", "def unrelated(x): return 2", False),
+        ("steps.py", "import math\n", '"""A docstring."""\n\nimport math  # and a comment\n', False),
+        ("muon.py", "RATES['b'] = 2", "RATES['b'] = 3", True),
+        ("muon.py", "step(x) *", "2 * step(x) *", True),
+        ("steps.py", "math.sqrt", "math.exp", True),
+        ("steps.py", "import math", "import cmath as math", True),
+        ("lazy.py", "return x", "return -x", True),
+        ("tables.py", "1.0", "2.0", True),
+        ("registry.py", "return 1", "return 2", True),
+        ("registry.py", "KNOWN.append(f)", "KNOWN.insert(0, f)", True),
+        ("__init__.py", "hashed_parts.muon", "hashed_parts.steps", True),
+    ],
+)
+def test_names_are_followed_through_imports_from_definition_to_definition(
+    file, old, new, changes, tmp_path, monkeypatch
+):
+    package = tmp_path / "hashed_parts"
+    package.mkdir()
+    for name, text in PARTS.items():
+        (package / name).write_text(text)
+    (package / "question.py").write_text(CELL)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    cell = importlib.import_module("hashed_parts.question").cell
+    before = function_hash(cell)
+    assert old in PARTS[file]
+    (package / file).write_text(PARTS[file].replace(old, new))
+    assert (function_hash(cell) != before) is changes
+    for name in [name for name in sys.modules if name.startswith("hashed_parts")]:
+        del sys.modules[name]
+
+
+def test_a_studys_cell_depends_on_the_definitions_it_reaches_and_on_no_others():
     from studies.newton_schulz_convergence import recorded_gradients
     from studies.polar import q_and_degree
 
-    modules = {
-        study.__name__: source_hash._imported(ast.parse(Path(study.__file__).read_text()), study.__name__, "studies")
+    reached = [
+        source_hash._reached({(study.__name__, "cell")}, {"muon_theory", "studies"})[0]
         for study in (q_and_degree, recorded_gradients)
-    }
-    assert not any(name.startswith("muon_theory.reporting") for names in modules.values() for name in names)
-    assert "muon_theory.training" in modules["studies.newton_schulz_convergence.recorded_gradients"]
-    assert "muon_theory.training" not in modules["studies.polar.q_and_degree"]
+    ]
+    assert not any(name.startswith("muon_theory.reporting") for names in reached for name in names)
+    assert "muon_theory.training.run" in reached[1]
+    assert not any(name.startswith("muon_theory.training") for name in reached[0])
+    assert "muon_theory.optimizers.dion" not in reached[1]
     assert function_hash(q_and_degree.cell) != function_hash(recorded_gradients.cell)
