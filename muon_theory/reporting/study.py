@@ -61,7 +61,8 @@ def find_studies(*, private: bool = False) -> dict[str, Study]:
     """All installed studies, without importing them.
 
     Args:
-        private: also files whose name starts with one underscore, e.g. the template.
+        private: also the template, whose name starts with one underscore. Inside a folder such a file is no study but
+            what the studies beside it share.
 
     Returns:
         Name to study, in alphabetical order.
@@ -74,7 +75,8 @@ def find_studies(*, private: bool = False) -> dict[str, Study]:
         for root in (spec.submodule_search_locations or []) if spec else []:
             for path in sorted(Path(root).rglob("*.py")):
                 inside = path.relative_to(root).with_suffix("")
-                if not any(part.startswith("__" if private else "_") for part in inside.parts):
+                template = private and len(inside.parts) == 1 and not inside.name.startswith("__")
+                if template or not any(part.startswith("_") for part in inside.parts):
                     name = inside.as_posix()
                     found[name] = Study(name, ".".join([entry.value, *inside.parts]), path)
     return dict(sorted(found.items()))

@@ -27,6 +27,7 @@ class Watched:
 
 def test_the_studies_are_found():
     assert {"polar/q_and_degree", "newton_schulz_convergence/recorded_gradients", "_template"} <= set(STUDIES)
+    assert [name for name in STUDIES if name.rpartition("/")[2].startswith("_")] == ["_template"]
 
 
 @pytest.mark.parametrize("name", STUDIES)
