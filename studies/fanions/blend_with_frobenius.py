@@ -88,7 +88,7 @@ def figure(table: pd.DataFrame) -> Figure:
     row, trials = table.query("phase == 'runs'").iloc[0], (table.phase == "tuning").sum()
     text = f"{row.dataset}, MLP d-{row.width}-{row.width}-10 (r = {row.width}), batch 64, {row.step + 1} steps, linear "
     text += f"decay, float32, CPU; {len(losses)} paired seeds: median and range; words: "
-    text += f"against α = 1.\nHidden matrices by F-Fanion-k, each "
+    text += "against α = 1.\nHidden matrices by F-Fanion-k, each "
     text += f"(k, α) tuned alike ({trials} trials on other seeds); head and biases by AdamW; c: its trials."
     small_print(drawing, text)
     return drawing
