@@ -12,6 +12,8 @@ Cost: quick 1 s, full 1 min on 1 core. Scale: linear teacher of 12 x 12 weights 
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -98,10 +100,11 @@ def figure(table: pd.DataFrame) -> Figure:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """The ball, and what happens beyond eta lambda = 1; the gradient left where W* lies outside the ball."""
-    inside = float(table[table["product"] <= 1]["radius"].max())
-    beyond = table[(table["product"] > 1) & (table["product"] < 2)]
+    rows: Any = table
+    inside = float(rows[rows["product"] <= 1]["radius"].max())
+    beyond = rows[(rows["product"] > 1) & (rows["product"] < 2)]
     share = (beyond["radius"] / [limiting_radius(p, 1.0) for p in beyond["product"]]).max()
-    small = table[(table["product"] < 0.01) & (table["momentum"] == 0.9)].groupby("decay")[["gradient", "gap"]].median()
+    small = rows[(rows["product"] < 0.01) & (rows["momentum"] == 0.9)].groupby("decay")[["gradient", "gap"]].median()
     left = small["gradient"] / small["gap"]
     facts = [
         ("DTR-BALL", "up to eta lambda = 1 every iterate of every run stays in op(W) <= 1/lambda", inside,

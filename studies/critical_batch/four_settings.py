@@ -13,6 +13,8 @@ seeds; the goal is the theory's own: the running mean of nuc(gradient) falls to 
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -23,10 +25,12 @@ from muon_theory.problems.gradient_noise import StreamingTeacher, streaming_teac
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, apply_style, small_print
 from muon_theory.rooms.critical_batch.fits import FORMS, fit_steps
-from muon_theory.training.teacher_runs import steps_to_goal
+from muon_theory.training.teacher_runs import Rule, steps_to_goal
 
-SETTINGS = {"plain": ("muon", 0.0), "Nesterov": ("muon_nesterov", 0.0), "plain + decay": ("muon", 0.2),
-            "Nesterov + decay": ("muon_nesterov", 0.2), "SGD": ("sgd", 0.0), "AdamW": ("adamw", 0.0)}  # fmt: skip
+SETTINGS: dict[str, tuple[Rule, float]] = {
+    "plain": ("muon", 0.0), "Nesterov": ("muon_nesterov", 0.0), "plain + decay": ("muon", 0.2),
+    "Nesterov + decay": ("muon_nesterov", 0.2), "SGD": ("sgd", 0.0), "AdamW": ("adamw", 0.0),
+}  # fmt: skip
 COLORS = dict(zip(SETTINGS, ("blue", "sky", "vermillion", "orange", "black", "green"), strict=True))
 CENTRE = {"sgd": 0.2, "adamw": 0.04}  # middle of the grid of learning rates; .04 for Muon
 TUNING_SEEDS, SHARE = 3, 0.2
@@ -68,7 +72,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
 def tuned(table: pd.DataFrame) -> pd.DataFrame:
     """The runs at the learning rate and momentum that the tuning seeds chose, for every setting and batch size."""
     keys = ["setting", "batch", "momentum", "lr"]
-    means = table.query("phase == 'tuning'").groupby(keys, as_index=False)["steps"].mean()
+    means: Any = table.query("phase == 'tuning'").groupby(keys, as_index=False)["steps"].mean()
     best = means.sort_values("steps", kind="stable").groupby(["setting", "batch"]).head(1)
     return table.query("phase == 'runs'").merge(best[keys], on=keys)
 

@@ -34,13 +34,14 @@ class StepsFit(NamedTuple):
     residual: float
 
 
-def fit_steps(batch: ArrayLike, steps: ArrayLike, form: str) -> StepsFit:
+def fit_steps(batch: ArrayLike, steps: ArrayLike, form: str, *, near: StepsFit | None = None) -> StepsFit:
     """Least squares of log T over measured pairs (B, T); pairs with an infinite T are left out.
 
     Args:
         batch: batch sizes, (k,), positive, k >= 3 finite pairs.
         steps: steps to the target, (k,); inf where it was not reached.
         form: a key of `FORMS`.
+        near: a fit to start from, instead of several starts.
 
     Returns:
         The fit; the residual is in units of log T, .1 being about 10 %.
@@ -70,9 +71,45 @@ def fit_steps(batch: ArrayLike, steps: ArrayLike, form: str) -> StepsFit:
         return float(np.mean((np.log(curve(B, np.exp(x[0]), np.exp(x[1]))) - log) ** 2))
 
     starts = [(log.min(), np.log(scale)) for scale in (B.min() / 100, B.min() / 2, B.min(), np.median(B), B.max())]
+    starts = starts if near is None else [(np.log(near.steps), np.log(near.batch))]
     options = {"xatol": 1e-10, "fatol": 1e-16, "maxiter": 4000}
     found = min((minimize(residual, start, method="Nelder-Mead", options=options) for start in starts), key=_value)
     return StepsFit(float(np.exp(found.x[0])), float(np.exp(found.x[1])), float(np.sqrt(found.fun)))
+
+
+def batch_interval(
+    batch: ArrayLike, steps: ArrayLike, form: str, *, confidence: float = 0.95, resamples: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the batch scale B0 of a form, by resampling the seeds; the fit is to the medians over seeds.
+
+    Args:
+        batch: batch sizes, (k,).
+        steps: steps to the target, (k, seeds).
+        form: a key of `FORMS`.
+        confidence: two-sided level in (0, 1).
+        resamples: number of bootstrap samples, >= 1.
+        seed: of the resampling.
+
+    Returns:
+        The lower and the upper end, percentiles of the bootstrap distribution.
+
+    Raises:
+        ValueError: `steps` has no second axis, or as `fit_steps`.
+
+    Source: Efron 1979 (bootstrap percentiles).
+
+    >>> batch_interval([1, 4, 16], [[20.0, 20.0], [12.5, 12.5], [10.625, 10.625]], "additive", resamples=3)[0] > 0.99
+    True
+    """
+    T = np.asarray(steps, dtype=float)
+    if T.ndim != 2:
+        raise ValueError(f"steps has shape {T.shape}: give (batches, seeds)")
+    generator, whole = np.random.default_rng(seed), fit_steps(batch, np.median(T, axis=1), form)
+    draws = generator.integers(T.shape[1], size=(resamples, T.shape[1]))
+    scales = [fit_steps(batch, np.median(T[:, draw], axis=1), form, near=whole).batch for draw in draws]
+    tail = 50 * (1 - confidence)
+    lower, upper = np.percentile(scales, [tail, 100 - tail])
+    return float(lower), float(upper)
 
 
 def noise_scale(trace_sigma: ArrayLike, gradient_norm: ArrayLike) -> Any:

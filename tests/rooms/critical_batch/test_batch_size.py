@@ -59,7 +59,7 @@ def test_bad_values_are_named():
     with pytest.raises(ValueError, match="batch = 0"):
         steps_needed(TERMS, 1.0, 0)
     with pytest.raises(ValueError, match="form = 'root'"):
-        critical_batch(TERMS, 1.0, "root")
+        critical_batch(TERMS, 1.0, "root")  # pyright: ignore[reportArgumentType]  (refused)
     with pytest.raises(ValueError, match="goal = 0"):
         retuned_critical_batch(gap=1.0, smoothness=1.0, floor=0.5, noise_term=1.0, goal=0.0)
 
