@@ -24,9 +24,14 @@ ROWS = {
     "dion": "DN-01 DN-02 DN-03 DN-04 DN-05 DN-06 DN-07 DN-08 DN-09 DN-10 DN-11 DN-12 DN-13 DN-14 DN-17",
     "scale": " ".join(f"SC-{number:02d}" for number in range(1, 17)),
     "muon_all": " ".join(f"MA-{number:02d}" for number in range(1, 11)),
+    "critical_batch": """
+        CB-01 CB-02 CB-03 CB-04 CB-05 CB-06 CB-07 CB-08 CB-09 CB-10 CB-11 CB-12 CB-13 CB-14 CB-15 CB-16 CB-17 CB-18
+        CB-19 CB-20 CB-21 CB-22 CB-23 THC-PLAIN THC-NEST THC-WD THC-NWD THC-WD-T THC-WD-R THC-SMALL THC-PHI1 THC-PHI2
+        THC-PHI3 THC-B1 THC-B2 THC-B3 THC-B4 THC-B5 THC-IMP THC-TIGHTER
+    """,
 }
 INVENTORY = {room: rows.split() for room, rows in ROWS.items()}
-COUNTS = {"newton_schulz_convergence": 72, "fanions": 54, "dion": 15, "scale": 16, "muon_all": 10}
+COUNTS = {"newton_schulz_convergence": 72, "fanions": 54, "dion": 15, "scale": 16, "muon_all": 10, "critical_batch": 40}
 OPPOSITE = {"holds": "refuted", "refuted": "holds"}
 
 
