@@ -231,8 +231,9 @@ ROWS = (
 )  # fmt: skip
 
 
-def _evaluate(row: _Row, share: float = 1.0) -> Finding:
-    """Provable against printed, attained against `share` of the provable."""
+def _evaluate(name: str, share: float = 1.0) -> Finding:
+    """Of the row of that id: provable against printed, attained against `share` of the provable."""
+    row = next(row for row in ROWS if row.id == name)
     provable, attained = row.numbers()
     return Finding([row.printed(), share * provable], [provable, attained], provable=provable, attained=attained)
 
@@ -249,12 +250,12 @@ def claims() -> list[Claim]:
         Claim(
             id=row.id,
             statement=f"{row.statement}: attained <= provable <= printed, and at least {row.share:g} of the provable "
-            f"is "
-            "attained",
+            "is attained",
             source=row.source,
             relation="<=",
             method="linear program",
-            evaluate=lambda share=1.0, row=row: _evaluate(row, share),
+            evaluate=_evaluate,
+            parameters={"name": row.id},
             mutations=(Mutation(f"{row.share:g} of the provable constant", {"share": row.share}),),
             expected="holds",
             attribution=row.attribution,
