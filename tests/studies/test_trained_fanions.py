@@ -56,8 +56,11 @@ def planted(columns: list[str], losses: Any, seeds: int) -> pd.DataFrame:
 
 PLANTED: dict[Any, tuple[list[str], dict[tuple[Any, ...], float]]] = {
     which_k: (["k"], {(k,): 1.0 / k for k in (1, 2, 4, 8, 32)}),
-    blend_with_frobenius: (["k", "alpha"], {(1, 0.5): 0.2, (1, 1.0): 0.5, (32, 0.5): 0.1, (32, 1.0): 0.1}),
-    blend_with_sign: (["k", "alpha"], {(1, 0.5): 0.2, (1, 1.0): 0.5, (32, 0.5): 0.1, (32, 1.0): 0.1}),
+    blend_with_frobenius: (
+        ["k", "alpha"],
+        {(1, 0.5): 0.2, (1, 1.0): 0.5, (32, 0.0): 0.15, (32, 0.5): 0.1, (32, 1.0): 0.1},
+    ),
+    blend_with_sign: (["k", "alpha"], {(1, 0.5): 0.2, (1, 1.0): 0.5, (32, 0.0): 0.15, (32, 0.5): 0.1, (32, 1.0): 0.1}),
     feedback: (["rank", "feedback"], {(4, True): 0.2, (4, False): 0.3, (32, True): 0.1, (32, False): 0.1}),
 }
 
