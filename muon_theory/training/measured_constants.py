@@ -72,7 +72,7 @@ class MatrixLoss:
     def _backward(self, W: Array, index: Tensor | None) -> tuple[float, Tensor, Tensor]:
         """The mean loss, its derivative in every image's preactivation, (B, m), and the inputs."""
         inputs, labels = (self.inputs, self.labels) if index is None else (self.inputs[index], self.labels[index])
-        Z = (inputs @ torch.from_numpy(W).T).requires_grad_()
+        Z = (inputs @ torch.tensor(W).T).requires_grad_()
         loss = cross_entropy(gelu(Z) @ self.head.T + self.bias, labels)
         return loss.item(), torch.autograd.grad(loss, Z)[0], inputs
 
@@ -231,12 +231,16 @@ def measured_run(
     nuclear = _singular(every[:-1]).sum(-1)
     probed = np.unique(np.linspace(0, steps, 5).round().astype(int)) if batch is not None else []
     noise = np.array([loss.noise(weights[i]) for i in probed] or [(0.0, 0.0)]).max(0)
+    sigma, trace = noise.tolist()
     return MeasuredRun(
-        np.array([*values, value]), nuclear, np.linalg.norm(every[:-1], axis=(-2, -1)),
-        nuclear + weight_decay * np.sum(weights[:-1] * every[:-1], axis=(-2, -1)), np.stack(spectra),
-        *worst.tolist(), _largest(_singular(changes).sum(-1), _singular(moves)[:, 0]),
-        _largest(np.linalg.norm(changes, axis=(-2, -1)), np.linalg.norm(moves, axis=(-2, -1))),
-        *noise.tolist(), float(np.linalg.norm(loss.start, 2)), W,
+        values=np.array([*values, value]), nuclear=nuclear, frobenius=np.linalg.norm(every[:-1], axis=(-2, -1)),
+        stationarity=nuclear + weight_decay * np.sum(weights[:-1] * every[:-1], axis=(-2, -1)),
+        spectra=np.stack(spectra), operator_error=float(worst[0]), deficit=float(worst[1]), overshoot=float(worst[2]),
+        smoothness=_largest(_singular(changes).sum(-1), _singular(moves)[:, 0]),
+        frobenius_smoothness=_largest(
+            np.linalg.norm(changes, axis=(-2, -1)), np.linalg.norm(moves, axis=(-2, -1))
+        ),
+        noise=sigma, noise_trace=trace, start_norm=float(np.linalg.norm(loss.start, 2)), last=W,
     )  # fmt: skip
 
 
@@ -343,7 +347,7 @@ def _pairs(generator: np.random.Generator, count: int) -> tuple[NDArray[np.int64
 
 
 def _singular(X: Array) -> Array:
-    return np.linalg.svd(X, compute_uv=False)
+    return np.asarray(np.linalg.svd(X, compute_uv=False), dtype=float)
 
 
 def _largest(changes: Array, moves: Array) -> float:

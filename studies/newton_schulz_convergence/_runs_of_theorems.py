@@ -78,7 +78,7 @@ def oracle_uses(x: np.ndarray, rank: int) -> list[Use]:
         1 / np.asarray(universal_alignment(2, 3, rank=rank, nuclear_rank=rho)))  # fmt: skip
     cubic = scalar_map("taylor_3", 3)(x)
     least = x[:, -1]
-    p = schatten_exponent(least, 1 - (1 - least) ** 1.5**3)
+    p = np.asarray(schatten_exponent(least, 1 - (1 - least) ** 1.5**3))
     add("BEST-17", "FedMuon, 3 cubic steps", x.sum(-1) / np.sum(x * cubic, -1),
         x.sum(-1) / np.sum(x ** p[:, None], -1) ** (1 / p))  # fmt: skip
     at = x >= 0.1

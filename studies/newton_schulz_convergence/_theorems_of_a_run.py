@@ -54,7 +54,7 @@ def uses(name: str, run: MeasuredRun, known: Known) -> list[Use]:
     setting = Setting(known.smoothness, known.gap, known.steps, known.rank, run.noise, batch)
     common: dict[str, Any] = {"step_size": known.step_size, "gradient_weight": weight}
     nesterov = bool(options.get("nesterov", False))
-    inexact = {"nesterov": nesterov, "alignment_deficit": run.deficit, "overshoot": run.overshoot}
+    inexact: dict[str, Any] = {"nesterov": nesterov, "alignment_deficit": run.deficit, "overshoot": run.overshoot}
     found: list[Use] = []
 
     def add(id: str, label: str, bound: BoundTerms | dict[str, float], measured: float = average, scale: float = unit):
@@ -80,7 +80,7 @@ def uses(name: str, run: MeasuredRun, known: Known) -> list[Use]:
             "quintic": ("BEST-07", "Theorem A, 5 quintic steps, b = 0"),
             "additive": ("BEST-11", "additive error .3, b = 0"),
         }[name]  # fmt: skip
-        told = {"alignment_deficit": 0.3, "overshoot": 0.3} if name == "additive" else inexact
+        told: dict[str, Any] = {"alignment_deficit": 0.3, "overshoot": 0.3} if name == "additive" else inexact
         add(id, label, inexact_average_bound(setting, **common, **told))
     if name == "noisy":
         trace = run.noise_trace

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -91,10 +92,11 @@ def figure(table: pd.DataFrame) -> Figure:
     short = rows.query("factor == 1")
     order = short.groupby("label").ratio.median().sort_values().index.tolist()
     drawing, axis = plt.subplots(figsize=(DOUBLE_COLUMN, 5.4))
-    for (name, factor), here in rows.groupby(["kind", "factor"]):
+    for name, factor in product(KINDS, sorted(set(table.factor))):
+        here = rows.query("kind == @name and factor == @factor")
         shift, marker, fill, length = (0.16, "o", "full", "T") if factor == 1 else (-0.16, "d", "none", f"{factor} T")
         axis.plot(here.ratio.clip(lower=EDGE), here.label.map(order.index) + shift, marker, ms=3, mew=0.7,
-                  fillstyle=fill, color=OKABE_ITO[KINDS[str(name)]], label=f"{name}, {length}")  # fmt: skip
+                  fillstyle=fill, color=OKABE_ITO[KINDS[name]], label=f"{name}, {length}")  # fmt: skip
     for label, here in short.groupby("label"):
         term, share = here.term.mode()[0], here.share.median()
         axis.text(1.3, order.index(label), f"{term}, {share:.0%}" if share < 1 else term, fontsize=5.5, va="center")
