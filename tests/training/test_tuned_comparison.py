@@ -110,7 +110,7 @@ def test_windows_hold_all_steps_and_observations_do_not_disturb_the_run():
 
     whole, parts = run(build), run(build, windows=4, observe=observe)
     assert parts["step"].tolist() == [2, 5, 8, 11]
-    assert parts["train_loss"].mean() == pytest.approx(whole["train_loss"].iloc[0])
+    assert parts["train_loss"].to_numpy().mean() == pytest.approx(whole["train_loss"].iloc[0])
     assert parts["test_loss"].tolist()[-1:] == whole["test_loss"].tolist()
     assert parts["seen"].tolist() == [1.0] * 4
 
