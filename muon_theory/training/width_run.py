@@ -22,7 +22,8 @@ def width_optimizer(arm: Arm, model: nn.Module, base: nn.Module, lr: float) -> t
 
     Args:
         arm: "Adam, muP"; "Adam, standard": one rate for everything; "Muon, muP": Muon with the shape factor
-            sqrt(rows/columns) on hidden matrices, Adam at .004 times the width factor on the rest.
+            sqrt(rows/columns) and the cheapest orthogonalizer (method "auto") on hidden matrices, Adam at .004 times
+            the width factor on the rest.
         model: the model.
         base: the same layers at the base width.
         lr: learning rate at the base width, > 0.
@@ -40,7 +41,9 @@ def width_optimizer(arm: Arm, model: nn.Module, base: nn.Module, lr: float) -> t
     [0.1, 0.1, 0.05, 0.1]
     """
     if arm == "Muon, muP":
-        return hybrid(model, lr=lr, adamw_lr=0.004, base_model=base, momentum=0.95, adjust_lr_fn="spectral")
+        return hybrid(
+            model, lr=lr, adamw_lr=0.004, base_model=base, momentum=0.95, adjust_lr_fn="spectral", method="auto"
+        )
     if arm == "Adam, standard":
         return torch.optim.Adam(model.parameters(), lr=lr)
     if arm != "Adam, muP":

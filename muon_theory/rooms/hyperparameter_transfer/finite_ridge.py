@@ -139,7 +139,8 @@ def sketched_descent_curves(
         curves = []
         for n, horizon in zip(widths, steps[:-1], strict=True):
             lam, U = np.linalg.eigh(Z[:n] @ Z[:n].T / n)
-            lam = np.maximum(lam, 1e-300)
+            kept = lam > 1e-12 * lam[-1]  # a sketch of more rows than the input has rank d
+            lam, U = lam[kept], U[:, kept]
             squares = (U.T @ (Z[:n] @ coefficient)) ** 2 / (n * lam)
             curves.append(loss(lam, squares, horizon))
         rows.append(np.stack([*curves, limit]))

@@ -26,12 +26,13 @@ class Gaps(NamedTuple):
     suboptimality: Array
 
 
-def grid_minimum(grid: ArrayLike, values: ArrayLike) -> tuple[Array, Array]:
+def grid_minimum(grid: ArrayLike, values: ArrayLike, *, parabola: bool = True) -> tuple[Array, Array]:
     """Where curves on a grid are smallest, and how small: vertex of the parabola through the three lowest neighbours.
 
     Args:
         grid: ascending hyperparameter values, (g,), g >= 3; usually a logarithm.
         values: losses, (..., g), finite.
+        parabola: False takes the lowest grid point itself, for a fine grid of curves that rise like a wall.
 
     Returns:
         (location, value), each of shape (...); where the smallest value is at an end of the grid, that end.
@@ -51,6 +52,8 @@ def grid_minimum(grid: ArrayLike, values: ArrayLike) -> tuple[Array, Array]:
     if y.shape[-1] != len(x) or not np.all(np.isfinite(y)):
         raise ValueError(f"values of shape {y.shape} on {len(x)} grid points: give finite losses, one for each point")
     best = y.argmin(-1)
+    if not parabola:
+        return x[best], np.take_along_axis(y, best[..., None], -1)[..., 0]
     middle = np.clip(best, 1, len(x) - 2)
     y0, y1, y2 = (np.take_along_axis(y, (middle + shift)[..., None], -1)[..., 0] for shift in (-1, 0, 1))
     left, right = x[middle] - x[middle - 1], x[middle + 1] - x[middle]
@@ -58,23 +61,25 @@ def grid_minimum(grid: ArrayLike, values: ArrayLike) -> tuple[Array, Array]:
     curvature = (up - down) / (left + right)  # half the second derivative
     slope = (down * right + up * left) / (left + right)
     inside = (best == middle) & (curvature > 0)
-    shift = np.where(inside, -slope / np.where(inside, 2 * curvature, 1.0), x[best] - x[middle])
+    vertex = np.clip(-slope / np.where(inside, 2 * curvature, 1.0), -left, right)  # flat to rounding: stay near
+    shift = np.where(inside, vertex, x[best] - x[middle])
     value = np.where(
         inside, y1 + slope * shift + curvature * shift**2, np.take_along_axis(y, best[..., None], -1)[..., 0]
     )
     return x[middle] + shift, value
 
 
-def transfer_gaps(grid: ArrayLike, curves: ArrayLike, limit: ArrayLike) -> Gaps:
+def transfer_gaps(grid: ArrayLike, curves: ArrayLike, limit: ArrayLike, *, parabola: bool = True) -> Gaps:
     """a_n, b_n, c_n of loss curves against the curve of infinite width.
 
     Args:
         grid: ascending hyperparameter values, (g,), g >= 4.
         curves: phi_n on the grid, (..., g).
         limit: phi_inf on the grid, (g,), its smallest value not at an end.
+        parabola: as in `grid_minimum`.
 
     Returns:
-        The gaps, each of shape (...); c_n is read off a cubic spline through phi_inf.
+        The gaps, each of shape (...); c_n is read off a cubic spline through phi_inf, or off the grid.
 
     Raises:
         ValueError: the limit is smallest at an end of the grid, or as in `grid_minimum`.
@@ -89,11 +94,11 @@ def transfer_gaps(grid: ArrayLike, curves: ArrayLike, limit: ArrayLike) -> Gaps:
     from scipy.interpolate import CubicSpline
 
     x, bottom = np.asarray(grid, dtype=float), np.asarray(limit, dtype=float)
-    nu, value = grid_minimum(x, curves)
-    nu_limit, value_limit = grid_minimum(x, bottom)
+    nu, value = grid_minimum(x, curves, parabola=parabola)
+    nu_limit, value_limit = grid_minimum(x, bottom, parabola=parabola)
     if int(bottom.argmin()) in (0, len(x) - 1):
         raise ValueError(f"the limit is smallest at the end {float(nu_limit):g} of the grid: widen the grid")
-    spline = CubicSpline(x, bottom)
+    spline = CubicSpline(x, bottom) if parabola else (lambda at: np.interp(at, x, bottom))
     suboptimality = np.maximum(spline(nu) - spline(nu_limit), 0.0)
     return Gaps(np.abs(value - value_limit), np.abs(nu - nu_limit), suboptimality)
 

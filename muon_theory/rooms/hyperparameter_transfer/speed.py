@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from muon_theory.rooms.hyperparameter_transfer.gaps import grid_minimum
+from muon_theory.rooms.hyperparameter_transfer.gaps import Gaps, grid_minimum, transfer_gaps
 
 Array = NDArray[np.float64]
 
@@ -122,18 +122,9 @@ def transfer_speed(
     phi = np.asarray(curves, dtype=float)
     if phi.ndim != 3 or len(phi) < 3 or phi.shape[1] != len(widths):
         raise ValueError(f"curves have shape {phi.shape}: give (seeds >= 3, {len(widths)} widths, grid points)")
-    generator = np.random.default_rng(seed)
-    counts = generator.multinomial(len(phi), np.full(len(phi), 1 / len(phi)), size=resamples) / len(phi)
-    counts = np.concatenate([np.full((1, len(phi)), 1 / len(phi)), counts])
-    means = np.einsum("bs,skg->bkg", counts, phi)
+    means = np.einsum("bs,skg->bkg", _resampling(len(phi), resamples, seed), phi)
     location, loss = grid_minimum(grid, means)
-    alpha = _power(widths, loss)
-    beta = _power(widths, location)
-    margin = beta - alpha / 2
-    intervals = [_interval(values) for values in (alpha, beta, margin)]
-    _, lower, upper = intervals[2]
-    word = "fast" if lower > 0 else "slow" if upper < slow_below else "undecided"
-    return Speed(intervals[0], intervals[1], intervals[2], word)
+    return _speed(_power(widths, loss), _power(widths, location), slow_below)
 
 
 def _power(widths: Sequence[int], values: Array) -> Array:
@@ -146,3 +137,65 @@ def _power(widths: Sequence[int], values: Array) -> Array:
 def _interval(values: Array) -> tuple[float, float, float]:
     lower, upper = np.percentile(values[1:], [2.5, 97.5])
     return float(values[0]), float(lower), float(upper)
+
+
+def gap_powers(
+    widths: Sequence[int], grid: ArrayLike, curves: ArrayLike, limits: ArrayLike, *, each: bool = False,
+    resamples: int = 400, slow_below: float = 0.1, seed: int = 0,
+) -> tuple[Gaps, Speed]:  # fmt: skip
+    """Gaps to an infinite width that is known, and the straight-line powers of a_n and b_n with their intervals.
+
+    Args:
+        widths: n, (k,), k >= 2.
+        grid: hyperparameter values, ascending, (g,).
+        curves: losses, (s, k, g), s >= 3 seeds.
+        limits: losses of infinite width, (s or 1, k or 1, g).
+        each: False: gaps between mean curves (the seeds stand for one expectation); True: every seed's own gaps to
+            `limits[0]`, then their means, from the lowest grid points (the seeds stand for draws of phi_n itself).
+        resamples: number of bootstrap draws of the seeds.
+        slow_below: as in `transfer_speed`.
+        seed: seed of the bootstrap.
+
+    Returns:
+        The gaps, each (k,), and the verdict; for the powers a gap below 1e-12 counts as 1e-12.
+
+    Raises:
+        ValueError: fewer than three seeds, or curves that do not fit the widths.
+
+    Source: Ghosh, Wu, Bietti 2025, arXiv 2512.22768 (definitions); the fit is elementary.
+
+    >>> x, n = np.linspace(-2, 2, 81), np.array([10, 20, 40])[:, None]
+    >>> gaps, speed = gap_powers([10, 20, 40], x, np.stack([1 / n + (x - 1 / n) ** 2] * 3), x[None, None] ** 2)
+    >>> round(speed.alpha[0], 6), round(speed.beta[0], 6), speed.word
+    (1.0, 1.0, 'fast')
+    """
+    phi, bottom = np.asarray(curves, dtype=float), np.asarray(limits, dtype=float)
+    if phi.ndim != 3 or len(phi) < 3 or phi.shape[1] != len(widths):
+        raise ValueError(f"curves have shape {phi.shape}: give (seeds >= 3, {len(widths)} widths, grid points)")
+    bottom = np.broadcast_to(bottom, phi.shape)
+    weights = _resampling(len(phi), resamples, seed)
+    if each:
+        own = [transfer_gaps(grid, phi[:, k], bottom[0, k], parabola=False) for k in range(len(widths))]
+        found = Gaps(*(weights @ np.stack([gap[i] for gap in own], 1) for i in range(3)))
+    else:
+        means, below = (np.einsum("bs,skg->bkg", weights, values) for values in (phi, bottom))
+        pairs = zip(means, below, strict=True)
+        drawn = [[transfer_gaps(grid, f, g) for f, g in zip(*row, strict=True)] for row in pairs]
+        found = Gaps(*(np.array([[gap[i] for gap in row] for row in drawn]) for i in range(3)))
+    x = np.log(np.asarray(widths, dtype=float))
+    x -= x.mean()
+    alpha, beta = (-np.log(np.maximum(gap, 1e-12)) @ x / (x @ x) for gap in found[:2])
+    return Gaps(*(gap[0] for gap in found)), _speed(alpha, beta, slow_below)
+
+
+def _resampling(seeds: int, resamples: int, seed: int) -> Array:
+    """Weights of the seeds: equal in the first row, a bootstrap draw in every other."""
+    counts = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return np.concatenate([np.ones((1, seeds)), counts]) / seeds
+
+
+def _speed(alpha: Array, beta: Array, slow_below: float) -> Speed:
+    intervals = [_interval(values) for values in (alpha, beta, beta - alpha / 2)]
+    _, lower, upper = intervals[2]
+    word = "fast" if lower > 0 else "slow" if upper < slow_below else "undecided"
+    return Speed(intervals[0], intervals[1], intervals[2], word)

@@ -32,6 +32,15 @@ def test_a_minimum_at_an_end_is_that_end():
     assert value.tolist() == [1.0, 1.0]
 
 
+def test_a_wall_beside_the_minimum_is_not_taken_for_a_parabola():
+    grid = np.linspace(0, 1, 101)
+    curve = np.where(grid > 0.505, 10.0, 1 - grid)
+    location, value = grid_minimum(grid, curve, parabola=False)
+    assert (float(location), float(value)) == (0.5, 0.5)
+    gaps = transfer_gaps(grid, curve[None], (grid - 0.6) ** 2, parabola=False)
+    np.testing.assert_allclose([gap[0] for gap in gaps], [0.5, 0.1, 0.01], atol=1e-12)
+
+
 def test_gaps_of_shifted_bowls():
     x, shift = np.linspace(-1, 1, 101), np.array([[0.5], [0.1], [0.02]])
     gaps = transfer_gaps(x, (x - shift) ** 2 + shift**3, x**2)

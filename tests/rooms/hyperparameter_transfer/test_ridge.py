@@ -113,6 +113,13 @@ def test_sketched_descent_is_gradient_descent():
         assert loss == pytest.approx(np.sum((matrix @ w - target) ** 2), rel=1e-10)
 
 
+def test_a_sketch_of_many_rows_comes_close_to_no_sketch():
+    curves = sketched_descent_curves([10, 4000], [-1.0, 0.0], steps=[20] * 3, seeds=[0], dimension=12)[0]
+    gaps = np.abs(curves[:2] - curves[2])
+    assert np.all(gaps[1] < 0.01)
+    assert np.all(gaps[1] < gaps[0])
+
+
 def test_bad_sizes_are_named():
     with pytest.raises(ValueError, match="dimension 2 and 3"):
         arc_cosine_kernel(np.ones((1, 2)), np.ones((1, 3)))
