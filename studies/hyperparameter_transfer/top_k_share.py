@@ -19,7 +19,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from muon_theory.claim import Claim, Estimate, Finding, Mutation
 from muon_theory.optimizers.parameter_groups import hybrid
@@ -35,6 +36,7 @@ OPTIMIZERS = {"SGD": ("grey", 0.2), "Adam": ("orange", 0.002), "Muon": ("blue", 
 RANKS = (1, 2, 5, 10, 20, 50, 100, 256)
 EVERY, DECAY = 10, 0.98
 images_of = cache(load_images)
+Weights = dict[str, Tensor]
 
 
 def _optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -43,44 +45,36 @@ def _optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(model.parameters(), lr=lr) if name == "Adam" else hybrid(model, lr=lr, method="auto")
 
 
-def _shares(average: nn.Module, before: list[torch.Tensor], images: Images, ranks: tuple[int, ...]) -> list[dict]:
-    """Top-k changes of both hidden matrices from the weights `before` to the average's, which is put back there."""
-    hidden = [weight for weight in average.parameters() if weight.ndim == 2][:2]
-    changes = [(weight.detach() - old).clone() for weight, old in zip(hidden, before, strict=True)]
-    kept = [weight.detach().clone() for weight in average.parameters()]
-    with torch.no_grad():
-        for weight, old in zip(hidden, before, strict=True):
-            weight.copy_(old)
-    loss = nn.functional.cross_entropy(average(images.train_images), images.train_labels)
+def _shares(model: nn.Module, before: Weights, after: Weights, images: Images) -> list[dict]:
+    """Top-k changes of both hidden matrices between two sets of weights, by the gradient at the first."""
+    names = [name for name, weight in before.items() if weight.ndim == 2][:2]
+    start = {name: weight.clone().requires_grad_() for name, weight in before.items()}
+    loss = nn.functional.cross_entropy(functional_call(model, start, images.train_images), images.train_labels)
     rows = []
-    for layer, (gradient, change) in enumerate(zip(torch.autograd.grad(loss, hidden), changes, strict=True)):
-        sides = (gradient.mT, change.mT) if gradient.shape[0] > gradient.shape[1] else (gradient, change)
-        sums = top_k_changes(sides[0].numpy(), sides[1].numpy())
-        rows += [{"layer": layer, "k": k, "share": sums[min(k, len(sums)) - 1] / sums[-1]} for k in ranks]
-    with torch.no_grad():
-        for weight, value in zip(average.parameters(), kept, strict=True):
-            weight.copy_(value)
+    for name, gradient in zip(names, torch.autograd.grad(loss, [start[name] for name in names]), strict=True):
+        change = after[name] - before[name]
+        sums = top_k_changes(*((gradient.T, change.T) if len(gradient) > gradient.shape[1] else (gradient, change)))
+        rows += [{"matrix": name, "k": k, "share": sums[min(k, len(sums)) - 1] / sums[-1]} for k in RANKS]
     return rows
 
 
 def cell(optimizer: str, width: int, lr: float, steps: int, seed: int, shares: bool) -> list[dict]:
     """One run: final loss on the training set, and with `shares` the shares on the way (one row each)."""
     images = images_of("digits")
-    model, average = (mlp(images.features, (width, width), images.classes, seed=seed) for _ in range(2))
+    model = mlp(images.features, (width, width), images.classes, seed=seed)
     rule, batches = _optimizer(optimizer, model, lr), minibatches(len(images.train_labels), 64, seed=seed)
-    before = [weight.detach().clone() for weight in average.parameters() if weight.ndim == 2][:2]
-    rows: list[dict] = []
-    for step in range(steps):
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    average, rows = {name: weight.clone() for name, weight in before.items()}, []
+    for step in range(1, steps + 1):
         index = next(batches)
         rule.zero_grad()
         nn.functional.cross_entropy(model(images.train_images[index]), images.train_labels[index]).backward()
         rule.step()
-        with torch.no_grad():
-            for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
-                mean.lerp_(weight, 1 - DECAY)
-        if shares and (step + 1) % EVERY == 0:
-            rows += [{"step": step + 1, **row} for row in _shares(average, before, images, RANKS)]
-            before = [weight.detach().clone() for weight in average.parameters() if weight.ndim == 2][:2]
+        for name, weight in model.named_parameters():
+            average[name].lerp_(weight.detach(), 1 - DECAY)
+        if shares and step % EVERY == 0:
+            rows += [{"step": step, **row} for row in _shares(model, before, average, images)]
+            before = {name: weight.clone() for name, weight in average.items()}
     loss, _ = evaluate(model, images.train_images, images.train_labels)
     fixed = {"optimizer": optimizer, "width": width, "lr": lr, "steps": steps, "seed": seed, "loss": loss}
     return [fixed | row for row in rows] if shares else [fixed]
@@ -117,7 +111,7 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[0].set(xscale="log", xlabel="k, directions", ylabel="share of <G, dW> carried", title="median over the run")
     axes[0].set_xticks(RANKS, [str(k) for k in RANKS])
     axes[0].minorticks_off()
-    axes[1].set(xlabel="step", title="k = 10, mean of both matrices", ylim=axes[0].get_ylim())
+    axes[1].set(xlabel="step", title="k = 10, mean of both matrices", ylim=(0.5, 1.15))
     axes[0].legend()
     width = table["width"].iloc[0]
     note = (
