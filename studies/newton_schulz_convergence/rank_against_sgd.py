@@ -5,7 +5,7 @@ Claim: to be written.
 Source: Kim and Oh 2026, arXiv 2601.19156, Theorems 3 and 4 (one L for both methods); the bounds sqrt(2LD/T) and
 sqrt(2 r L_F D/T) derived here; L_F <= L <= r L_F.
 
-Cost: quick 2 s, full 3 min on one core. Scale: quadratics fro(A(W - W*))^2/2, r x r, and one matrix r x 64 of a
+Cost: quick 2 s, full 70 s on one core. Scale: quadratics fro(A(W - W*))^2/2, r x r, and one matrix r x 64 of a
 perceptron on 512 digits, r = 4 to 64; no noise; learning rate and momentum (0 or .9) best on a grid; 5 seeds.
 """
 
