@@ -113,10 +113,7 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[0].minorticks_off()
     axes[1].set(xlabel="step", title="k = 10, mean of both matrices", ylim=(0.5, 1.15))
     axes[0].legend()
-    width = table["width"].iloc[0]
-    note = (
-        f"64-{width}-{width}-10 perceptron on digits, {table['steps'].iloc[0]} steps, {table['seed'].nunique()} seeds"
-    )
+    note = "64-{0}-{0}-10 perceptron on digits, {1} steps, ".format(*table[["width", "steps"]].iloc[0])
     small_print(drawing, f"{note} (median and range), rates tuned; averaged weights (decay .98), every 10 steps.")
     return drawing
 
