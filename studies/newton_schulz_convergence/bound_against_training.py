@@ -1,8 +1,8 @@
 """Question: how much of each theorem's bound does a training run use, and which term of the bound is to blame?
 
 Claim: no bound is exceeded, with the L and the D of the run itself, the most favourable. At b = 0 the run has .7 of
-Theorem 4's bound; at b = .9 a fifth of Theorem A's and .07 of Theorem 4's, whose sqrt(2rLD) rules; with noise .11 to
-.19, the noise term being largest. Theorem 1 is void by chi_q, at most 1e-3; the universal bound in its place has .05.
+Theorem 4's bound; at b = .9 a fifth of Theorem A's and .07 of Theorem 4's, whose sqrt(2rLD) rules; of A's and C's
+with noise .11 to .19, mostly noise terms. Theorem 1 is void by chi_q, at most 1e-3; with the universal bound .05.
 
 Source: the theorems as in the rooms newton_schulz_convergence and critical_batch; runs and measurements here.
 
