@@ -52,7 +52,7 @@ def width_optimizer(arm: Arm, model: nn.Module, base: nn.Module, lr: float) -> t
     groups = []
     for (name, own), old in zip(model.named_parameters(), base.parameters(), strict=True):
         fans, base_fans = ((weight.shape[0], weight.shape[-1]) for weight in (own, old))
-        scale = width_factor(roles[name], fans, base_fans, "adamw") if own.ndim == 2 else 1.0
+        scale = width_factor(roles[name], fans, base_fans, "adamw") if own.ndim == 2 else 1.0  # pyright: ignore
         groups.append({"params": [own], "lr": lr * scale})
     return torch.optim.Adam(groups, lr=lr)
 

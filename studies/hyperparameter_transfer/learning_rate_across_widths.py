@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import product
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,7 +61,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return pd.DataFrame([row for key in sorted(rows, key=str) for row in rows[key]])
 
 
-def best_rates(table: pd.DataFrame, draws: int = 400) -> dict[str, np.ndarray]:
+def best_rates(table: Any, draws: int = 400) -> dict[str, np.ndarray]:
     """Log2 of the best learning rate by arm: (1 + draws, widths), the first from all seeds, then resampled seeds."""
     seeds = sorted(set(table["seed"]))
     weights = np.random.default_rng(0).multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=draws)
@@ -72,7 +73,7 @@ def best_rates(table: pd.DataFrame, draws: int = 400) -> dict[str, np.ndarray]:
     return {arm: np.stack(columns, 1) for arm, columns in found.items()}
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Loss against learning rate, a panel an arm and a line a width; right: the best learning rate by width."""
     widths, rates = sorted(set(table["width"])), best_rates(table)
     drawing, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.5))
@@ -105,7 +106,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """HT-13 in its two halves: the largest shift from width 64, in octaves."""
     if table["width"].max() < 512:
         return []  # stated for the full profile

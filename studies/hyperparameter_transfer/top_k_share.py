@@ -14,6 +14,7 @@ average's change and the gradient on all images at its start, for both hidden ma
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -94,13 +95,13 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     runs = [{"optimizer": name, "lr": found["lr"] * OPTIMIZERS[name][1], "seed": seed + i, "shares": True, **shared}
             for name, found in zip(OPTIMIZERS, best, strict=True) for i in range(2 if quick else 5)]  # fmt: skip
     fixed = ["optimizer", "lr", "seed", "width", "steps", "loss", "k"]
-    table = map_cells(cell, runs)
+    table: Any = map_cells(cell, runs)
     whole = table.groupby(fixed, as_index=False)["share"].median().assign(step=-1)
     ten = table[table["k"] == 10].groupby([*fixed, "step"], as_index=False)["share"].mean()
     return pd.concat([whole, ten], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Left: median share against k. Right: share of ten directions along the run; medians and ranges over seeds."""
     drawing, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 2.7))
     for axis, part, x in ((axes[0], table[table["step"] < 0], "k"), (axes[1], table[table["step"] >= 0], "step")):
@@ -118,11 +119,11 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """HT-12, and that it fails at k = 2: Muon's share less SGD's and Adam's, paired over seeds."""
     if table["width"].max() < 256:
         return []  # stated for the full profile
-    rows = (("HT-12", 10, 256, "holds"), ("HT-12-K2", 2, 10, "refuted"))
+    rows: Any = (("HT-12", 10, 256, "holds"), ("HT-12-K2", 2, 10, "refuted"))
     return [
         Claim(id=name, statement=f"the {k} leading directions carry a smaller share of <G, dW> under Muon than under "
               "SGD and Adam (median over steps and hidden matrices, differences over 5 seeds)",
@@ -133,7 +134,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _ends(table: pd.DataFrame, k: int) -> list[list[float]]:
+def _ends(table: Any, k: int) -> list[list[float]]:
     part = (
         table[table["step"] < 0]
         .groupby("k")

@@ -89,7 +89,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return map_cells(cell, [{"system": system, "quick": quick, "seed": seed} for system in SYSTEMS])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Gaps against width; beta - alpha/2 with its interval, and the word."""
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.8), width_ratios=(1, 1, 1.25))
     for axis, name, label in zip(axes, "ab", ("loss gap $a_n$", "hyperparameter gap $b_n$"), strict=False):
@@ -109,13 +109,13 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[2].set_yticks(range(len(SYSTEMS)), [f"{system}\n({first.loc[system, 'word']})" for system in SYSTEMS])
     axes[2].set(xlabel=r"$\beta - \alpha/2$ (fast: above 0)", title="verdict", xlim=(-1.2, 1.8))
     axes[2].invert_yaxis()
-    note = ("Right: filled: both asymptotes fitted, 95 % over resampled seeds, word in brackets; open: exact infinite "
-            "width\n(sketches: filled: mean curve; open: gaps of each). Dashed: gaps to the widest. Seeds: ")  # fmt: skip
+    note = ("Right: filled: both asymptotes fitted, 95 % over resampled seeds, word in brackets; open: infinite"
+            " width, exact\n(sketches: filled: mean curve; open: each). Dashed: gaps to the widest. Seeds: ")  # fmt: skip
     small_print(drawing, note + ", ".join(f"{system} {first.loc[system, 'seeds']}" for system in SYSTEMS) + ".")
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """HT-14, the central limit behind it, and the published slow example at a reduced scale."""
     first = table.groupby("system").first()
     if first["seeds"].max() < 100:

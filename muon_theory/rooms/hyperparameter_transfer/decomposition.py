@@ -59,7 +59,7 @@ def top_k_changes(gradient: ArrayLike, change: ArrayLike) -> Array:
     """  # noqa: DOC502  (raised by alignment_matrix)
     values = np.linalg.eigvalsh(alignment_matrix(gradient, change))
     order = np.argsort(-np.abs(values), axis=-1)
-    return np.cumsum(np.take_along_axis(values, order, -1), axis=-1)
+    return np.cumsum(np.take_along_axis(values, order, -1), axis=-1)  # pyright: ignore[reportReturnType]
 
 
 def curvature_and_slope(grid: ArrayLike, values: ArrayLike) -> tuple[float, float]:

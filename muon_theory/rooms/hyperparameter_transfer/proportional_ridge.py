@@ -117,7 +117,7 @@ def resolvents(
         m1, q, below = parts(u)
         return u - 1 + (b * m1 + a * m1 / below) * (1 + last * eta * (u - 1))
 
-    u = float(brentq(equation, max(0.0, 1 - 1 / eta) if eta > 0 else 0.0, 1.0, xtol=1e-16, rtol=1e-15))  # pyright: ignore[reportArgumentType]
+    u = float(brentq(equation, max(0.0, 1 - 1 / eta) if eta > 0 else 0.0, 1.0, xtol=1e-16, rtol=1e-15))  # pyright: ignore
     m1, q, below = parts(u)
     f = 1 + last * eta * (u - 1)
     m2 = m1 / below
@@ -187,7 +187,7 @@ def best_penalty(problem: RidgeProblem, features: float, *, drop_eta: bool = Fal
     at = next((i for i in range(16) if slopes[i] < 0 <= slopes[i + 1]), None)
     if at is None:
         raise ValueError(f"no minimum between penalties {np.exp(grid[0]):g} and {np.exp(grid[-1]):g}")
-    best = float(np.exp(brentq(slope, grid[at], grid[at + 1], xtol=1e-14)))  # pyright: ignore[reportArgumentType]
+    best = float(np.exp(brentq(slope, grid[at], grid[at + 1], xtol=1e-14)))  # pyright: ignore
     return Optimum(best, risk(problem, best, features, drop_eta=drop_eta))
 
 
