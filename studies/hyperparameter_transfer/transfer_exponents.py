@@ -110,7 +110,7 @@ def figure(table: Any) -> Figure:
     axes[2].set(xlabel=r"$\beta - \alpha/2$ (fast: above 0)", title="verdict", xlim=(-1.2, 1.8))
     axes[2].invert_yaxis()
     note = ("Right: filled: both asymptotes fitted, 95 % over resampled seeds, word in brackets; open: infinite"
-            " width, exact\n(sketches: filled: mean curve; open: each). Dashed: gaps to the widest. Seeds: ")  # fmt: skip
+            " width exact\n(sketches: filled: mean curve; open: each). Dashed: gap to the widest. Seeds: ")  # fmt: skip
     small_print(drawing, note + ", ".join(f"{system} {first.loc[system, 'seeds']}" for system in SYSTEMS) + ".")
     return drawing
 
