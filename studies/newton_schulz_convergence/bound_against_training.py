@@ -6,7 +6,7 @@ with noise .11 to .19, mostly noise terms. Theorem 1 is void by chi_q, at most 1
 
 Source: the theorems as in the rooms newton_schulz_convergence and critical_batch; runs and measurements here.
 
-Cost: quick 3 s, full 70 s on one core. Scale: 1024 images of MNIST (quick: 256 digits), the 32 x 64 matrix of a
+Cost: quick 3 s, full 100 s on one core. Scale: 1024 images of MNIST (quick: 256 digits), the 32 x 64 matrix of a
 perceptron, GELU, all else frozen, full-batch loss, 5 seeds (quick: 1), T of the theorem's row (50; 5; 64) and 4 T.
 """
 
