@@ -95,13 +95,14 @@ def figure(table: Any) -> Figure:
     for axis, name, label in zip(axes, "ab", ("loss gap $a_n$", "hyperparameter gap $b_n$"), strict=False):
         for system, color in SYSTEMS.items():
             part = table[(table["system"] == system) & (table["a"] > 0)]
-            axis.plot(part["width"], part[name], "o--" if "ball" in system else "o-", ms=3, color=OKABE_ITO[color])
+            style = {"color": OKABE_ITO[color], "label": system, "linestyle": "--" if "ball" in system else "-"}
+            axis.plot(part["width"], part[name], "o", ms=3, **style)
         axis.tick_params(which="minor", labelleft=False)
         axis.set(xscale="log", yscale="log", xlabel="width n", title=label)
+    axes[1].legend(fontsize=5.5, loc="upper right")
     first = table.groupby("system").first()
     for i, (system, color) in enumerate(SYSTEMS.items()):
         row = first.loc[system]
-        axes[2].text(-1.15, i - 0.3, "━", color=OKABE_ITO[color])
         for kind, shift, face in (("", 0.15, OKABE_ITO[color]), ("exact ", -0.15, "white")):
             axes[2].plot(row[[f"{kind}margin lower", f"{kind}margin upper"]], [i + shift] * 2, color=OKABE_ITO[color])
             axes[2].plot(row[f"{kind}margin"], i + shift, "o", ms=4, color=OKABE_ITO[color], markerfacecolor=face)
@@ -120,7 +121,6 @@ def claims(table: Any) -> list[Claim]:
     first = table.groupby("system").first()
     if first["seeds"].max() < 100:
         return []  # stated for the full profile
-
     ends = {name: {s: [float(row[name + end]) for end in ("", " lower", " upper")] for s, row in first.iterrows()}
             for name in ("margin", "exact margin", "exact beta")}  # fmt: skip
     length = {system: [end[2] - end[1]] * 3 for system, end in ends["margin"].items()}
