@@ -2,7 +2,7 @@
 
 Claim: only L and L_F together tell where the advantage grows: r L_F/L goes as r^0, r^.1, r^.95, r^.8 on flat, Gaussian
 and 1/i quadratics and a perceptron, the ratio found as r^0, r^.1, r^.4, r^.6; one L for both says r for all. The
-level is not predicted: tuned SGD is never behind on the quadratics, Muon on the perceptron from r = 32 on.
+level is not predicted: tuned SGD is never behind on quadratics; Muon is ahead on the perceptron from r = 32 on.
 
 Source: Kim and Oh 2026, arXiv 2601.19156, Theorems 3 and 4 (one L for both methods); the bounds sqrt(2LD/T) and
 sqrt(2 r L_F D/T) derived here; L_F <= L <= r L_F.
