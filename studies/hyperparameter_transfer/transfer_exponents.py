@@ -98,7 +98,7 @@ def figure(table: Any) -> Figure:
             style = {"color": OKABE_ITO[color], "label": system, "linestyle": "--" if "ball" in system else "-"}
             axis.plot(part["width"], part[name], "o", ms=3, **style)
         axis.tick_params(which="minor", labelleft=False)
-        axis.set(xscale="log", yscale="log", xlabel="width n", title=label, ylim=(1e-3, 2))
+        axis.set(xscale="log", yscale="log", xlabel="width n", ylabel=label, ylim=(1e-3, 2))
     axes[1].legend(fontsize=5.5, loc="lower left")
     first = table.groupby("system").first()
     for i, (system, color) in enumerate(SYSTEMS.items()):
