@@ -78,7 +78,7 @@ def _check(
         tiers = tier or (["fast", "medium", "slow"] if full else ["fast"])
         claims = [(room, claim) for room, claim in claims if claim.tier in tiers]
     wanted = "run" in (tier or []) or only_constants
-    stored = stored_claims(figures) if wanted and not identifier and not rooms else []
+    stored = stored_claims(figures) if wanted and not identifier and (only_constants or not rooms) else []
     rows = stored + check_claims(
         claims, mutate=mutate, workers=workers or cores(), cache=None if no_cache else cache_folder()
     )
