@@ -144,7 +144,7 @@ def claims() -> list[Claim]:
               "eta term): it is twice that", source=f"{PAPER}; the quotient is derived here", relation="==",
               method="float64 evaluation", evaluate=_printed_from_reduced,
               mutations=(Mutation("half the printed C_eta", {"share": 0.5}),), expected="refuted",
-              attribution="printed", relative_tolerance=1e-4, tolerance_reason=NEXT_ORDER),
+              attribution="implied", relative_tolerance=1e-4, tolerance_reason=NEXT_ORDER),
         Claim(id="HT-RF7", statement="the two printed equations give the test error of a simulation (d = 80, psi1 = 4, "
               "psi2 = 8, tanh features, relu target)", source=PAPER, relation="==", method="simulation",
               evaluate=_simulated, mutations=(Mutation("three times the noise", {"noise_share": 3.0}),),
