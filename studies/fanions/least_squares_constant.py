@@ -1,11 +1,14 @@
 """Question: each at its best constant learning rate and momentum, do F-Muon and S-Muon beat Muon on the convex problem?
 
-Claim: TO BE WRITTEN
+Claim: to loss 1e-3 yes with an exact polar factor (F-Muon by 20 %, S-Muon by 12 %) and with 5 Newton-Schulz steps; with
+3 in float32 F-Muon is ahead by 14 %, S-Muon is not, and in bfloat16 nothing is decided. To loss .1 exact F-Muon is
+behind by 5 %.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678, the smooth convex problem: one seed, one loss to reach, n = 500.
 
 Cost: quick 3 s, full 9 min on one core. Scale: 64 x 64, deterministic, 5 seeds; losses 3.06 (1 % of the first), 1, .1,
-.01 and .001 for a first loss scaled to 306; tuned for each loss by the search of `least_squares`.
+.01 and .001 for a first loss scaled to 306; tuned for each loss and seed by the search of `least_squares`. Tuned
+for all seeds the table has upper bounds: a run ends at 1.25 times the iterations of the best run on its seed.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, small_print
 from muon_theory.training.comparison import paired_difference
-from studies.fanions.least_squares import ALL, CAPPED, EACH, cell
+from studies.fanions.least_squares import CAPPED, EACH, cell
 
 COLORS = {"muon": "blue", "f_muon": "vermillion", "s_muon": "green", "nsgd": "grey", "sign_sgd": "orange"}
 NAMES = {"muon": "Muon", "f_muon": "F-Muon", "s_muon": "S-Muon", "nsgd": "normalised GD", "sign_sgd": "sign descent"}
@@ -59,19 +62,19 @@ def draw_comparison(table: pd.DataFrame, needed: Any, title: str) -> Figure:
     routes = [route for route in MARKERS if route in set(table["route"])]
     drawing, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 3.0))
     for method, name in NAMES.items():
-        lines, color = needed(table, method, "exact", ALL), OKABE_ITO[COLORS[method]]
+        lines, color = needed(table, method, "exact", EACH), OKABE_ITO[COLORS[method]]
         axes[0].fill_between(lines.index, lines.min(axis=1), lines.max(axis=1), alpha=0.2, color=color)
         axes[0].loglog(lines.index, lines.median(axis=1), "o-", color=color, label=name)
     for i, (method, route) in enumerate((method, route) for method in ("f_muon", "s_muon") for route in routes):
-        muon, color = needed(table, "muon", route, ALL), OKABE_ITO[COLORS[method]]
+        muon, color = needed(table, "muon", route, EACH), OKABE_ITO[COLORS[method]]
         draw_ratios(
-            axes[1], needed(table, method, route, ALL), muon, 1.3 * (len(routes) - 0.5 - i), MARKERS[route], color
+            axes[1], needed(table, method, route, EACH), muon, 1.3 * (len(routes) - 0.5 - i), MARKERS[route], color
         )
     axes[1].axhline(1, color=OKABE_ITO["blue"], lw=0.8)
     axes[0].set(ylabel="iterations", title=title, xlabel="loss to reach")
     axes[1].set(xscale="log", ylabel="iterations / Muon's", title="below 1: faster than Muon", xlabel="loss to reach")
     axes[0].legend()
-    losses = needed(table, "nsgd", "none", ALL).index
+    losses = needed(table, "nsgd", "none", EACH).index
     ends = (2 * losses.max(), losses.min() / 2)
     axes[0].set_xlim(ends)
     axes[1].set_xlim(ends)
@@ -91,31 +94,30 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     if table["n"].iloc[0] != 64:
         return []  # stated for the full profile
 
-    def of(method: str, loss: float, route: str = "exact", tuned: str = ALL, rival: str = "muon") -> list[float]:
-        return (needed(table, method, route, tuned) / needed(table, rival, route, tuned)).loc[loss].tolist()
+    def of(method: str, loss: float, route: str = "exact", tuned: str = EACH) -> list[float]:
+        return (needed(table, method, route, tuned) / needed(table, "muon", route, tuned)).loc[loss].tolist()
 
-    def means(loss: float) -> list[float]:
-        routes = ("exact", "ns5", "ns3", "ns3_bf16")
-        return [float(np.exp(np.mean(np.log(of(m, loss, r))))) for m in ("f_muon", "s_muon") for r in routes]
+    def means(routes: tuple[str, ...]) -> list[float]:
+        return [float(np.exp(np.mean(np.log(of(m, 1e-3, r))))) for m in ("f_muon", "s_muon") for r in routes]
 
-    both = (EACH, ALL)
+    routes, cheap = ("exact", "ns5", "ns3", "ns3_bf16"), ("exact", "ns5")
     facts: list[tuple] = [
-        ("LS-08", "F-Muon needs no more iterations than Muon to loss 1e-3 on every seed (exact polar factor)",
-         [x for way in both for x in of("f_muon", 1e-3, tuned=way)], "holds", "loss .1", of("f_muon", 0.1)),
-        ("LS-09", "the same at 1 % of the first loss; the reverse found earlier came from a grid that ended at lr .016",
+        ("LS-08", "F-Muon needs no more iterations than Muon to loss 1e-3 on every seed (exact polar factor; with 3 "
+         "Newton-Schulz steps on 4 of 5 seeds)", of("f_muon", 1e-3), "holds", "loss .1", of("f_muon", 0.1)),
+        ("LS-09", "the same at 1 % of the first loss (the reverse comes from a grid that ends at lr .016)",
          of("f_muon", 3.06), "holds", "lr up to .016", of("f_muon", 3.06, tuned=CAPPED)),
-        ("LS-10", "S-Muon (eta = .01) needs no more iterations than Muon to loss 1e-3 on every seed (exact)",
-         [x for way in both for x in of("s_muon", 1e-3, tuned=way)], "holds", "loss .1", of("s_muon", 0.1)),
+        ("LS-10", "S-Muon (eta = .01) needs no more iterations than Muon to loss 1e-3 on every seed (exact polar "
+         "factor)", of("s_muon", 1e-3), "holds", "3 Newton-Schulz steps", of("s_muon", 1e-3, "ns3")),
         ("LS-19", "normalised gradient descent needs no more iterations than Muon (exact) to loss 1e-3 on every seed",
-         [x for way in both for x in of("nsgd", 1e-3, tuned=way)], "holds", "F-Muon for Muon",
-         of("nsgd", 1e-3, rival="f_muon")),
-        ("LS-21", "F-Muon and S-Muon need fewer iterations than Muon to loss 1e-3 whatever the route: exact, 5 or 3 "
-         "Newton-Schulz steps, bfloat16 (geometric means over seeds)", means(1e-3), "holds", "loss .1", means(0.1)),
-        ("LS-22", "F-Muon's lead is a rate: it also needs no more iterations than Muon to loss .1 (exact)",
+         of("nsgd", 1e-3), "holds", "sign descent", of("sign_sgd", 1e-3)),
+        ("LS-21", "both leads to loss 1e-3 do not depend on the route, exact, 5 or 3 Newton-Schulz steps in float32, 3 "
+         "in bfloat16 (geometric means of F-Muon, then S-Muon)", means(routes), "refuted", "exact and 5 steps",
+         means(cheap)),
+        ("LS-22", "F-Muon's lead is one of rate: it also needs no more iterations than Muon to loss .1 (exact)",
          of("f_muon", 0.1), "refuted", "loss 1e-3", of("f_muon", 1e-3)),
     ]  # fmt: skip
     return [
-        Claim(id=name, statement=f"{statement}; each at its best constant lr and momentum, 64 x 64", relation="<=",
+        Claim(id=name, statement=f"{statement}; constant lr and momentum tuned by seed, 64 x 64", relation="<=",
               source="arXiv 2512.09678, section on the convex problem; run here", method="simulation", tier="run",
               evaluate=Finding, parameters={"predicted": 1, "measured": measured}, expected=expected,
               mutations=(Mutation(words, {"measured": changed}),),
