@@ -1,7 +1,6 @@
 """Question: does the published order of Muon, F-Muon and S-Muon on the 500 x 500 problem outlive another seed?
 
-Claim: no for Muon and F-Muon: 1e-3 lies on their floor, where seed and rounding decide whether it is reached at all.
-S-Muon and normalised gradient descent reach it on every seed.
+Claim: no for Muon and F-Muon: 1e-3 lies on their floor, seed and rounding decide; S-Muon and NSGD always reach it.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678: one seed, best of a grid; all as in its public code.
 
