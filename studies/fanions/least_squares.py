@@ -1,6 +1,7 @@
 """Question: with a linear decay, each tuned for its horizon, do F-Muon and S-Muon beat Muon on the convex problem?
 
-Claim: TO BE WRITTEN
+Claim: F-Muon yes by 17 to 32 % with an exact polar factor and by 9 to 11 % with 3 Newton-Schulz steps, undecided with 5;
+S-Muon by 4 to 9, 5 and not decided. A decay ends below 1e-3 after 60 iterations, a constant rate needs 1000.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678, the smooth convex problem (there with a constant learning rate).
 
@@ -108,7 +109,7 @@ def figure(table: pd.DataFrame) -> Figure:
     """Horizon of the shortest linear decay that ends below a loss, and its ratio to Muon's."""
     from studies.fanions.least_squares_constant import draw_comparison
 
-    return draw_comparison(table, needed, "linear decay, tuned for each horizon")
+    return draw_comparison(table, needed, "linear decay, tuned by horizon and seed")
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
@@ -116,17 +117,21 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     if table["n"].iloc[0] != 64:
         return []  # stated for the full profile
 
-    def of(method: str, loss: float, route: str = "exact") -> list[float]:
-        return (needed(table, method, route, ALL) / needed(table, "muon", route, ALL)).loc[loss].tolist()
+    def of(method: str, loss: float, route: str = "exact", rival: str = "muon") -> list[float]:
+        return (needed(table, method, route, EACH) / needed(table, rival, route, EACH)).loc[loss].tolist()
 
     facts: list[tuple] = [
-        ("LS-23", "F-Muon needs no longer a horizon than Muon to end below 1e-5 on every seed (exact polar factor)",
-         of("f_muon", 1e-5), "5 Newton-Schulz steps", of("f_muon", 1e-5, "ns5")),
+        ("LS-23", "F-Muon needs no longer a horizon than Muon to end below 1e-3 and 1e-5 on every seed (exact polar "
+         "factor)", [*of("f_muon", 1e-3), *of("f_muon", 1e-5)], "holds", "5 Newton-Schulz steps",
+         [*of("f_muon", 1e-3, "ns5"), *of("f_muon", 1e-5, "ns5")]),
+        ("LS-24", "normalised gradient descent, ahead at constant rates (LS-19), needs no longer a horizon than Muon "
+         "(exact) to end below 1e-3", of("nsgd", 1e-3), "refuted", "sign descent for Muon",
+         of("nsgd", 1e-3, rival="sign_sgd")),
     ]  # fmt: skip
     return [
-        Claim(id=name, statement=f"with a linear decay {statement}; tuned, 64 x 64, 5 seeds", relation="<=",
+        Claim(id=name, statement=f"with a linear decay {statement}; tuned by seed, 64 x 64, 5 seeds", relation="<=",
               source="measured here", method="simulation", evaluate=Finding, attribution="ours", tier="run",
-              parameters={"predicted": 1, "measured": measured}, expected="holds",
+              parameters={"predicted": 1, "measured": measured}, expected=expected,
               mutations=(Mutation(words, {"measured": changed}),))
-        for name, statement, measured, words, changed in facts
+        for name, statement, measured, expected, words, changed in facts
     ]  # fmt: skip

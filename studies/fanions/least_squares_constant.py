@@ -86,7 +86,7 @@ def draw_comparison(table: pd.DataFrame, needed: Any, title: str) -> Figure:
 
 def figure(table: pd.DataFrame) -> Figure:
     """Iterations to a loss and their ratio to Muon's."""
-    return draw_comparison(table, needed, "constant learning rate, tuned for each loss")
+    return draw_comparison(table, needed, "constant learning rate, tuned by loss and seed")
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
