@@ -109,9 +109,10 @@ def figure(table: pd.DataFrame) -> Figure:
         slope = f": lr^{np.median(exponents(table, name)):.2f}" if part == "floor" else ""
         axes[panel].loglog(rows.index, rows.median(axis=1), style, color=OKABE_ITO[color], label=label + slope)
     axes[0].set(xlabel="constant learning rate", ylabel="floor / first loss", title="where a constant rate stalls")
-    axes[1].set(xlabel="k", ylabel="final loss / first loss", title="what one learning rate hides")
+    axes[1].set(xlabel="k", ylabel="final loss / first loss", title="what one lr hides", ylim=(1e-16, 4))
     axes[1].set_xticks(ks := sorted(set(table.query("part == 'tuned'")["k"])), labels=[str(k) for k in ks])
-    [axis.legend() for axis in axes]
+    axes[0].legend(loc="upper left")
+    axes[1].legend(loc="lower left")
     small_print(drawing, f"{table['n'].iloc[0]}² unknowns, {table['seed'].nunique()} seeds: median and range.")
     return drawing
 
