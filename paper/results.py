@@ -118,3 +118,43 @@ def _help(figures: Figures) -> str:
 @result("feedback.law")
 def _law(figures: Figures) -> str:
     return digits(max(figures.claim("dion/error_feedback_law", "EFL-SPECTRA")["measured"]))
+
+
+def _measured(figures: Figures, study: str, name: str, how: Callable[[Any], Any], places: int = 2) -> str:
+    """A statistic of what a stored claim measured."""
+    measured = figures.claim(study, name)["measured"]
+    return digits(abs(how(measured if isinstance(measured, list) else [measured])), places)
+
+
+for _name, _study, _claim, _how in (
+    ("batch.teacher.form", "critical_batch/four_settings", "FS-FORM", min),
+    ("batch.teacher.theory", "critical_batch/four_settings", "FS-THEORY", max),
+    ("batch.mnist.form", "critical_batch/samples_to_target", "STT-FORM", min),
+    ("batch.mnist.theory", "critical_batch/samples_to_target", "STT-THEORY", min),
+    ("batch.mnist.scale", "critical_batch/samples_to_target", "STT-SCALE", max),
+    ("curvature.gradient", "isotropic_curvature/when_is_orthogonalization_optimal", "IC-40", min),
+    ("curvature.rotation.low", "isotropic_curvature/measured_curvature", "IC-44", min),
+    ("curvature.rotation.high", "isotropic_curvature/measured_curvature", "IC-44", max),
+    ("transfer.adam", "hyperparameter_transfer/learning_rate_across_widths", "HT-13", max),
+    ("fanion.one", "fanions/which_k", "WK-SMALL", max),
+    ("blend.frobenius.neon", "fanions/blend_with_frobenius", "BF-NEON", max),
+    ("blend.sign.neon", "fanions/blend_with_sign", "BS-NEON", max),
+    ("leastsquares.decay.low", "fanions/least_squares", "LS-23", min),
+    ("leastsquares.decay.high", "fanions/least_squares", "LS-23", max),
+    ("leastsquares.loose", "fanions/least_squares_constant", "LS-22", max),
+    ("feedback.training", "dion/error_feedback_in_training", "DN-22", max),
+    ("scale.share.low", "scale/momentum_placement", "SC-19-SHARE", min),
+):
+    RESULTS[_name] = partial(_measured, study=_study, name=_claim, how=_how, places=3)
+
+
+def _steps(figures: Figures, method: str, kappa: float) -> str:
+    """Median steps of a method at a condition number of the factorization problem."""
+    table = figures.table("preconditioning/iterations_against_condition_number")
+    chosen = table[(table["method"] == method) & (table["condition_number"] == kappa)]
+    return digits(float(chosen["steps"].median()), 3)
+
+
+for _word, _method in (("muon", "muon_exact"), ("gd", "gradient")):
+    for _power in (1, 6):
+        RESULTS[f"steps.{_word}.{_power}"] = partial(_steps, method=_method, kappa=10.0**_power)
