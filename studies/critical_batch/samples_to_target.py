@@ -116,7 +116,7 @@ def figure(table: Any) -> Figure:
         for axis, what in ((steps, "steps to the target"), (samples, "samples to the target")):
             axis.set(xscale="log", yscale="log", xlabel="batch size B", ylabel=what)
         samples.legend()
-        scales.set(xscale="log", xlabel="batch size", title="B0 ▬, noise scale ▲, bound ×")
+        scales.set(xscale="log", xlabel="batch size", title="▬ B0, ▲ noise, × bound")
         scales.set_yticks(range(len(found)), found.index)
         note = f"{runs['dataset'].iloc[0]}, d-64-32-10, rate tuned for every point, {runs['seed'].nunique()} seeds "
         note += "(median, range).\nRight: 95 % interval of B0 in T (1 + B0/B); (√B E nuc(noise) / nuc(gradient))² at "
