@@ -8,6 +8,7 @@ table stands behind each name that the text uses.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +118,7 @@ def written(rows: Sequence[Row], figures: Figures, folder: Path) -> None:
     }
     verdicts: Counter[Any] = Counter(row["verdict"] for row in rows)
     named = {"claims": len(rows), "hold": verdicts["holds"], "refuted": verdicts["refuted"]}
-    named["undecided"] = len(rows) - named["hold"] - named["refuted"]
+    named["undecided"] = verdicts["undecided"]
     named["printedrefuted"] = sum(row["verdict"] == "refuted" and row["attribution"] == "printed" for row in rows)
     parts["results"] += "".join(
         f"\\expandafter\\def\\csname result@count.{k}\\endcsname{{{v}}}\n" for k, v in named.items()
@@ -133,7 +134,11 @@ def main() -> None:
     tiers = parser.parse_args().tiers
     claims = [(room, claim) for room, stated in load_rooms(None).items() for claim in stated if claim.tier in tiers]
     rows = check_claims(claims, cache=cache_folder(), workers=cores()) + stored_claims(HERE.parent / "figures")
-    written([row for row in rows if row["tag"] is None], Figures(HERE.parent / "figures"), HERE / "generated")
+    known = [row for row in rows if row["verdict"] not in ("stale", "not_run")]
+    if len(known) < len(rows):
+        old = sorted({row["room"] for row in rows if row["verdict"] in ("stale", "not_run")})
+        sys.stderr.write(f"left out, because their code changed since they were run: {', '.join(old)}\n")
+    written([row for row in known if row["tag"] is None], Figures(HERE.parent / "figures"), HERE / "generated")
 
 
 if __name__ == "__main__":
