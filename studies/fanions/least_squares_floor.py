@@ -108,12 +108,7 @@ def figure(table: pd.DataFrame) -> Figure:
         axes[panel].fill_between(rows.index, rows.min(axis=1), rows.max(axis=1), color=OKABE_ITO[color], alpha=0.2)
         slope = f": lr^{np.median(exponents(table, name)):.2f}" if part == "floor" else ""
         axes[panel].loglog(rows.index, rows.median(axis=1), style, color=OKABE_ITO[color], label=label + slope)
-    axes[0].set(
-        xlabel="constant learning rate",
-        ylabel="floor / first loss",
-        title="where a constant lr stalls",
-        ylim=(1e-6, 0.05),
-    )
+    axes[0].set(xlabel="constant lr", ylabel="floor / first loss", title="where it stalls", ylim=(1e-6, 0.05))
     axes[1].set(xlabel="k", ylabel="final loss / first loss", title="what one lr hides", ylim=(1e-16, 4))
     axes[1].set_xticks(ks := sorted(set(table.query("part == 'tuned'")["k"])), labels=[str(k) for k in ks])
     axes[0].legend(loc="upper left")
