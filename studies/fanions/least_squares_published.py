@@ -115,9 +115,9 @@ def figure(table: pd.DataFrame) -> Figure:
             axis.plot(place, np.minimum(values, top), "*Doo"[j], ms=(8, 4, 4, 4)[j], label="_" * (i > 0) + label,
                       color=OKABE_ITO[("black", "blue", "vermillion", "green")[j]], fillstyle="none")  # fmt: skip
     axis.set_xticks(range(7), labels=NAMES)
-    axis.set(ylabel="iterations to loss 1e-3 (top line: not reached)", ylim=(0, 1.07 * top), xlabel="method")
+    axis.set(ylabel="iterations to loss 1e-3", ylim=(0, 1.07 * top), xlabel="method")
     axis.legend(loc="upper left", bbox_to_anchor=(0, 0.92))
-    small_print(drawing, f"{table['n'].iloc[0]}² unknowns, constant lr; 3 Newton-Schulz steps, bfloat16 unless said.")
+    small_print(drawing, f"{table['n'].iloc[0]}², constant lr; 3 steps, bfloat16 unless said. Top line: not reached.")
     return drawing
 
 
