@@ -234,6 +234,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
+    torch._dynamo.config.recompile_limit = 256  # the compiled packages compile once for every shape
     print(f"{machine()}\n{versions()}")
     skipped = set(filter(None, options.skip.split(",")))
     results = [
