@@ -1,0 +1,111 @@
+"""`muon-theory spectra`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from muon_theory.cli.screen import screen
+
+SPECTRA_HELP = "Show the spectra recorded in a folder: first and last step of each matrix, or those asked for."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Args:
+        app: the application.
+
+    Source: elementary.
+    """
+    app.command("spectra", help=SPECTRA_HELP, short_help="Show the spectra recorded in a folder.")(_spectra)
+
+
+def _spectra(
+    folder: Annotated[Path, typer.Argument(help="Folder that `--record`, or a SpectrumRecorder, has written.")],
+    step: Annotated[list[int] | None, typer.Option(help="Only this step.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every recorded step.")] = False,
+    layer: Annotated[str | None, typer.Option(help="Only layers whose name contains this.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, e.g. gradient.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show summaries of recorded spectra."""
+    from muon_theory.recorder import read_spectra
+
+    table: Any = read_spectra(folder)
+    if table.empty:
+        raise ValueError(f"{folder} holds no recorded spectra")
+    for column, wanted in (("layer", layer), ("kind", kind)):
+        if wanted is not None:
+            chosen = table[column].str.contains(wanted, regex=False) if column == "layer" else table[column] == wanted
+            if not chosen.any():
+                raise ValueError(f"--{column} {wanted}: recorded are {', '.join(sorted(set(table[column])))}")
+            table = table[chosen]
+    if step:
+        if missing := sorted(set(step) - set(table.step)):
+            raise ValueError(f"--step {missing[0]}: recorded are {_some(sorted(set(table.step)))}")
+        table = table[table.step.isin(step)]
+    elif not every:
+        ends = table.groupby(["run", "layer", "kind"]).step.transform
+        table = table[(table.step == ends("min")) | (table.step == ends("max"))]
+    rows = [_summary(row) for row in table.to_dict("records")]
+    if as_json:
+        typer.echo(json.dumps({"spectra": rows}, indent=1, allow_nan=False))
+        return
+    screen().print(_spectra_table(rows, several_runs=table.run.nunique() > 1))
+    screen().print("below: singular values below the noise floor of the stored dtype, which say nothing")
+
+
+def _summary(row: dict[str, Any]) -> dict[str, Any]:
+    """The numbers that describe one spectrum; null where the matrix held NaN or inf."""
+    import numpy as np
+
+    from muon_theory.spectra import effective_rank, nuclear_rank, stable_rank
+
+    sigma = row["sigma"]
+    summary: dict[str, Any] = {name: row[name] for name in ("run", "layer", "kind", "step", "rows", "columns", "dtype")}
+    if not np.isfinite(sigma).all():
+        names = ("sigma_1", "sigma_r", "stable_rank", "nuclear_rank", "effective_rank", "below_noise_floor")
+        return summary | dict.fromkeys(names)
+    return summary | {
+        "sigma_1": float(sigma[0]),
+        "sigma_r": float(sigma[-1]),
+        "stable_rank": float(stable_rank(sigma)),
+        "nuclear_rank": float(nuclear_rank(sigma)),
+        "effective_rank": float(effective_rank(sigma)),
+        "below_noise_floor": int((sigma < row["noise_floor"]).sum()),
+    }
+
+
+def _spectra_table(rows: list[dict[str, Any]], *, several_runs: bool) -> Any:
+    """Summaries as a rich table."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    if several_runs:
+        table.add_column("run", overflow="fold")
+    table.add_column("layer", overflow="fold", min_width=min(20, max((len(row["layer"]) for row in rows), default=5)))
+    for name in ("kind", "step", "shape", "sigma_1"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "kind" else "right")
+    for name in ("stable rank", "nucl. rank", "eff. rank", "below floor"):
+        table.add_column(name, width=6, justify="right")
+    for row in rows:
+        shape = f"{row['rows']}x{row['columns']}"
+        if row["sigma_1"] is None:
+            numbers = ["not finite", "-", "-", "-", "-"]
+        else:
+            ranks = [f"{row[name]:.1f}" for name in ("stable_rank", "nuclear_rank", "effective_rank")]
+            numbers = [f"{row['sigma_1']:.3g}", *ranks, str(row["below_noise_floor"])]
+        table.add_row(
+            *([row["run"]] if several_runs else []), row["layer"], row["kind"], str(row["step"]), shape, *numbers
+        )
+    return table
+
+
+def _some(steps: list[int]) -> str:
+    """A few of the steps."""
+    shown = [str(step) for step in steps]
+    return ", ".join(shown if len(shown) <= 8 else [*shown[:6], "...", shown[-1]])
