@@ -27,18 +27,30 @@ from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.problems.matrix_factorization import log_spectrum
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, small_print
-from muon_theory.rooms.preconditioning.directions import wide_grid
+from muon_theory.rooms.preconditioning.directions import Settings, settings_grid, wide_grid
 from muon_theory.rooms.preconditioning.gradient_descent import gradient_descent_modes
 from muon_theory.rooms.preconditioning.iteration_counts import best_tuned, factorization_instances
 
 ACCURACY, STEPS = 1e-3, (0.999, 0.99, 0.95, 0.9, 0.7)
-CAPS, LARGEST = {"sign": 12_000, "adam": 5000}, {"sign": 4, "adam": 5}  # powers of ten, to save time
+CAPS = {"sign": 100_000, "adam": 5000}
 NAMES = {"gradient": "gradient descent", "sign": "SignGD", "adam": "Adam", "muon_5": "Muon, q = 5",
          "muon_6": "Muon, q = 6", "muon_8": "Muon, q = 8", "muon_10": "Muon, q = 10",
          "muon_exact": "Muon, exact"}  # fmt: skip
 COLORS = {"gradient": OKABE_ITO["grey"], "sign": OKABE_ITO["vermillion"], "adam": OKABE_ITO["orange"],
           "muon_5": "#9ECAE1", "muon_6": "#4292C6", "muon_8": "#08519C", "muon_10": "#08306B",
           "muon_exact": OKABE_ITO["black"]}  # fmt: skip
+
+
+def grid_of(method: str, condition_number: float) -> Settings:
+    """The wide grid; of SignGD the ratios around 1 - 2 / kappa, and beyond kappa = 1e4 every third first step."""
+    if method != "sign" or condition_number < 10:
+        return wide_grid(method)
+    if condition_number > 1e4:
+        gaps = np.array([6, 4, 2.7, 1.8, 1.2, 0.8]) / condition_number
+        return settings_grid("sign", [0.0005 * 8**j for j in range(4)], (1 - gaps).tolist())
+    grid = wide_grid(method)
+    gaps = (1 - grid.ratio) * condition_number
+    return grid.take(np.flatnonzero((gaps > 0.4) & (gaps < 9)))
 
 
 def cell(method: str, condition_number: float, seeds: list[int]) -> list[dict]:
@@ -50,7 +62,7 @@ def cell(method: str, condition_number: float, seeds: list[int]) -> list[dict]:
         best = {"steps": float(counts.min()), "reached": True, "first": STEPS[int(counts.argmin())], "ratio": 1.0}
         return [fixed | {"seed": seed} | best | {"at_edge": False} for seed in seeds]
     measure, start = factorization_instances([condition_number], seeds)
-    rows = best_tuned(measure, start, wide_grid(method), goal, CAPS.get(method, 1000))
+    rows = best_tuned(measure, start, grid_of(method, condition_number), goal, CAPS.get(method, 1000))
     return [fixed | {"seed": seed} | row for seed, row in zip(seeds, rows, strict=True)]
 
 
@@ -60,7 +72,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     seeds = [seed + i for i in range(2 if quick else 5)]
     return map_cells(cell, [
         {"method": method, "condition_number": 10.0**power, "seeds": seeds}
-        for method in NAMES for power in powers if power <= LARGEST.get(method, 6)
+        for method in NAMES for power in powers
     ])  # fmt: skip
 
 

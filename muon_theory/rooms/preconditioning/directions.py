@@ -128,7 +128,7 @@ def wide_grid(method: str, largest: float = 1.0) -> Settings:
         largest: sigma_max or q_max, the size of what has to be reached; first steps are in its units.
 
     Returns:
-        270 to 590 settings.
+        315 settings of Muon, 324 of SignGD, 1008 of Adam.
 
     Raises:
         ValueError: an unknown method.
@@ -136,16 +136,16 @@ def wide_grid(method: str, largest: float = 1.0) -> Settings:
     Source: derived here.
 
     >>> len(wide_grid("muon_exact")), wide_grid("muon_8").steps
-    (294, 8)
+    (315, 8)
     """
     if method == "sign":
-        return settings_grid("sign", [largest * 0.001 * 2**j for j in range(10)], _ratios(0.5, 27))
+        return settings_grid("sign", [largest * 0.0005 * 2**j for j in range(12)], _ratios(0.5, 27))
     if method == "adam":
-        first = [largest * 0.006 * 2**j for j in range(6)]
-        return settings_grid("adam", first, _ratios(0.15, 14), momentum=BETAS)
+        first = [largest * 0.006 * 2**j for j in range(8)]
+        return settings_grid("adam", first, _ratios(0.15, 18), momentum=BETAS)
     if method != "muon_exact" and not (method.startswith("muon_") and method[5:].isdigit()):
         raise ValueError(f"method is {method!r}; choose sign, adam, muon_exact or muon_q with a number q")
-    scales = [largest * c for c in (0.7, 0.8, 0.9, 1, 1.05, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4)]
+    scales = [largest * c for c in (0.7, 0.8, 0.9, 1, 1.05, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 6)]
     if method == "muon_exact":
         return settings_grid("polar", scales, RATIOS, relative=True)
     return settings_grid("newton_schulz", scales, RATIOS, relative=True, steps=int(method[5:]))
