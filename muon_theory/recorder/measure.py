@@ -24,6 +24,18 @@ _SINGLE = (3e-6, 1e-7)
 _DOUBLE = (1e-9, 32 * torch.finfo(torch.float64).eps)
 
 
+class KnownSpectrum(NamedTuple):
+    """Singular values that somebody computed already, so that they are not computed again.
+
+    Source: elementary.
+    """
+
+    sigma: Tensor
+    """Shape (min(rows, columns),), float64, descending, any device."""
+    resolution: float
+    """The share of sigma_1 below which they tell nothing."""
+
+
 class RecordedMatrix(NamedTuple):
     """A matrix of an event, not yet measured.
 
@@ -36,14 +48,16 @@ class RecordedMatrix(NamedTuple):
     """Shape (rows, columns), any floating-point dtype and device."""
     rounded: Tensor | None = None
     """The stored matrix whose rounding sets the noise floor, where that is not `matrix`: the weight, for an update."""
+    known: KnownSpectrum | None = None
+    """The singular values, where they are known; of `matrix` only shape and dtype matter then (it may be meta)."""
 
 
 @torch.no_grad()
 def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
     """The rows of an event: the singular values and the noise floor of each matrix.
 
-    Small matrices of one shape, dtype and device are measured together, others one by one as they come. Autocast is
-    switched off. The noise floor is that of the stored dtype (see `muon_theory.spectra.noise_floor`) or that of the
+    Small matrices of one shape, dtype and device are measured together, others one by one as they come, and those whose
+    singular values are known not at all. Autocast is switched off. The noise floor is that of the stored dtype (see `muon_theory.spectra.noise_floor`) or that of the
     computation, whichever is larger. A matrix with NaN or inf gives a spectrum of NaN and a noise floor of NaN.
 
     Args:
@@ -65,7 +79,9 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
     small: defaultdict[tuple[object, ...], list[tuple[int, RecordedMatrix]]] = defaultdict(list)
     for position, each in enumerate(matrices):
         X = each.matrix
-        if min(X.shape) <= _BATCHED_UP_TO:
+        if each.known is not None:
+            rows[position] = _row(each, each.known.sigma.cpu().numpy())
+        elif min(X.shape) <= _BATCHED_UP_TO:
             small[X.shape, X.dtype, X.device].append((position, each))
         else:
             rows[position] = _row(each, _spectra([X])[0])
@@ -109,5 +125,6 @@ def _row(each: RecordedMatrix, sigma: np.ndarray) -> Spectrum:
         scale, norm = 1.0, float(torch.linalg.vector_norm(rounded, dtype=torch.float64))
     floor = math.nan
     if math.isfinite(norm):
-        floor = max(scale * noise_floor(dtype, shape, norm), _resolution(dtype)[1] * largest)
+        resolution = _resolution(dtype)[1] if each.known is None else each.known.resolution
+        floor = max(scale * noise_floor(dtype, shape, norm), resolution * largest)
     return Spectrum(*each.key, *shape, str(dtype).removeprefix("torch."), floor, sigma)
