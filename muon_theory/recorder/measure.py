@@ -57,8 +57,9 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
     """The rows of an event: the singular values and the noise floor of each matrix.
 
     Small matrices of one shape, dtype and device are measured together, others one by one as they come, and those whose
-    singular values are known not at all. Autocast is switched off. The noise floor is that of the stored dtype (see `muon_theory.spectra.noise_floor`) or that of the
-    computation, whichever is larger. A matrix with NaN or inf gives a spectrum of NaN and a noise floor of NaN.
+    singular values are known not at all. Autocast is switched off. The noise floor is that of the stored dtype (see
+    `muon_theory.spectra.noise_floor`) or that of the computation, whichever is larger. A matrix with NaN or inf gives a
+    spectrum of NaN and a noise floor of NaN.
 
     Args:
         matrices: the matrices; drawn one after the other, so a generator keeps only the small ones in memory.
