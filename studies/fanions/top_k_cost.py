@@ -132,18 +132,21 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     exceeded = table["distance"].to_numpy(dtype=float) / table["accuracy"].to_numpy(dtype=float)
     fine = exceeded[table["accuracy"].to_numpy(dtype=float) < 2e-3]
     gaussian = ratios((GAUSSIAN,), 5) + ratios((GAUSSIAN,), 50)
-    decaying = ratios(SPECTRA[1:], 5) + ratios(SPECTRA[1:], 50)
-    facts: list[tuple[str, str, Any, float, list[float], str, list[float]]] = [
-        ("TKC-GAUSSIAN", "on Gaussian 500 x 500 matrices randomized SVD (stopped by a bound) takes more than 8 times "
-         "the products of Lanczos to 1e-2, k = 5 and 50", ">=", 8.0, gaussian, "decaying spectra", decaying),
-        ("TKC-DECAY", "on 1/i, .8^i and recorded momenta it takes at most 8 times as many", "<=", 8.0, decaying,
-         "Gaussian", gaussian),
-        ("TKC-REACHED", "asked for 1e-3 or better every method gets it on every spectrum (asked for .1, one vector "
-         "of Lanczos may miss a direction)", "<=", 1.0, [float(fine.max())], "asked for .1", [float(exceeded.max())]),
+    decaying = [ratio for name in SPECTRA[1:] for k in (5, 50) for ratio in ratios((name,), k)]
+    published = [PUBLISHED[k]["randomized"][0] / PUBLISHED[k]["lanczos"][0] for k in (5, 50)]
+    facts: list[tuple[str, str, Any, Any, list[float], str, dict[str, Any]]] = [
+        ("TKC-GAUSSIAN", "on Gaussian 500 x 500 matrices randomized SVD (stopped by a bound) takes at least the "
+         "published multiple of the products of Lanczos (1170/131 at k = 5, 6120/462 at 50), here both to 1e-2", ">=",
+         published, gaussian, "the spectrum 1/i", {"measured": ratios((HARMONIC,), 5) + ratios((HARMONIC,), 50)}),
+        ("TKC-DECAY", "on 1/i, .8^i and recorded momenta it takes less than the published multiple", "<",
+         published * 3, decaying, "Gaussian", {"measured": gaussian * 3}),
+        ("TKC-REACHED", "every method reaches the accuracy it was asked for, .1 to 1e-6, on every spectrum", "<=", 1.0,
+         [float(exceeded.max())], "accuracies of 1e-3 and finer alone", {"measured": [float(fine.max())]}),
     ]  # fmt: skip
     return [
         Claim(id=name, statement=words, source="arXiv 2512.09678 (table of routines), run here", relation=relation,
               method="simulation", evaluate=Finding, parameters={"predicted": predicted, "measured": measured},
-              mutations=(Mutation(change, {"measured": other}),), expected="holds", attribution="ours", tier="run")
+              mutations=(Mutation(change, other),), tier="run",
+              expected="refuted" if name == "TKC-REACHED" else "holds", attribution="ours")
         for name, words, relation, predicted, measured, change, other in facts
     ]  # fmt: skip
