@@ -5,11 +5,16 @@ from muon_theory.recorder.kinds import KINDS
 from muon_theory.recorder.reader import read_matrices, read_spectra
 from muon_theory.recorder.recorder import SpectrumRecorder
 from muon_theory.recorder.schedule import Schedule, at, every, first, log_spaced
+from muon_theory.recorder.sinks import Sink, TensorBoardSink, TrackioSink, WandbSink
 
 __all__ = [
     "KINDS",
     "Schedule",
+    "Sink",
     "SpectrumRecorder",
+    "TensorBoardSink",
+    "TrackioSink",
+    "WandbSink",
     "at",
     "every",
     "first",

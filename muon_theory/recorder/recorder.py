@@ -21,6 +21,7 @@ from muon_theory.recorder.layout import last_step, read_spectra_file, recording_
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, measure
 from muon_theory.recorder.schedule import checked_count, default_schedule
+from muon_theory.recorder.sinks import GuardedSinks, Sink
 from muon_theory.recorder.source import MatrixSource
 from muon_theory.recorder.store import SpectrumStore
 
@@ -58,6 +59,7 @@ class SpectrumRecorder:
             leave 10,000 / events_per_part files, twice that with matrices.
         layers: names of the parameters to record; None: every matrix of the optimizer.
         strict: raise errors of the recorder instead of logging them.
+        sinks: where a few scalars of each event go besides, such as TensorBoardSink(folder).
 
     Arguments are checked at once: a TypeError for a wrong type and for complex or distributed matrices, a ValueError
     for an unknown kind or layer, a parameter of the optimizer that is not in the model and an optimizer without
@@ -99,6 +101,7 @@ class SpectrumRecorder:
         events_per_part: int = 256,
         layers: Iterable[str] | None = None,
         strict: bool = False,
+        sinks: Iterable[Sink] = (),
     ) -> None:
         if schedule is not None and not callable(schedule):
             raise TypeError(f"schedule is {schedule!r}: pass a callable step -> bool such as every(10)")
@@ -111,6 +114,7 @@ class SpectrumRecorder:
         self._step = checked_count("first_step", first_step, 0)
         self._events_per_part = checked_count("events_per_part", events_per_part, 1)
         self._store_matrices, self._strict = store_matrices, strict
+        self._sinks = GuardedSinks(sinks, strict)
         self._folder = _writable_folder(Path(folder))
         self._store: SpectrumStore | None = None
         self._hooks: list[RemovableHandle] = []
@@ -127,6 +131,14 @@ class SpectrumRecorder:
         Source: elementary.
         """
         return self._step
+
+    @property
+    def run(self) -> str | None:
+        """Name of the run; None before the recorder was entered where it was given none.
+
+        Source: elementary.
+        """
+        return self._run if self._store is None else self._store.run
 
     def advance_to(self, step: int) -> None:
         """Follow a training loop that counts steps which the optimizer did not take.
@@ -169,7 +181,10 @@ class SpectrumRecorder:
         self._frame, self._due = None, False
         store, self._store = self._store, None
         if store is not None:
-            self._guarded(store.close)
+            try:
+                self._guarded(store.close)
+            finally:
+                self._sinks.close()
         if self._errors:
             _logger.warning("the recorder of %s met %d errors: as many events are missing", self._folder, self._errors)
 
@@ -210,6 +225,7 @@ class SpectrumRecorder:
                 spectra = measure(keep(each) for each in self._source.after_step(step))
             if spectra:
                 self._store.append(spectra, kept)
+                self._sinks.write(step, spectra)
         finally:
             self._source.forget()
         if not self._said_not_finite:
