@@ -5,24 +5,23 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Self
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
-from muon_theory.recorder.layout import last_step, read_spectra_file, recording_files
+from muon_theory.recorder.layout import Spectrum, last_step, read_spectra_file, recording_files
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, measure
 from muon_theory.recorder.schedule import checked_count, default_schedule
 from muon_theory.recorder.sinks import GuardedSinks, Sink
-from muon_theory.recorder.source import MatrixSource
+from muon_theory.recorder.source import MatrixSource, checked_optimizers
+from muon_theory.recorder.step_hooks import StepHooks
 from muon_theory.recorder.store import SpectrumStore
 
 _logger = logging.getLogger(__name__)
@@ -89,7 +88,7 @@ class SpectrumRecorder:
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Optimizer | Iterable[Optimizer] | Mapping[Any, Optimizer],
         model: nn.Module,
         folder: str | os.PathLike[str],
         *,
@@ -107,8 +106,8 @@ class SpectrumRecorder:
             raise TypeError(f"schedule is {schedule!r}: pass a callable step -> bool such as every(10)")
         if run is not None and (not isinstance(run, str) or not run):
             raise TypeError(f"run is {run!r}: pass a name, or None to have one made")
-        self._optimizer = optimizer
-        self._source = MatrixSource(optimizer, model, kinds, layers)
+        self._optimizers = checked_optimizers(optimizer)
+        self._source = MatrixSource(self._optimizers, model, kinds, layers)
         self._schedule = default_schedule() if schedule is None else schedule
         self._run = run
         self._step = checked_count("first_step", first_step, 0)
@@ -117,10 +116,10 @@ class SpectrumRecorder:
         self._sinks = GuardedSinks(sinks, strict)
         self._folder = _writable_folder(Path(folder))
         self._store: SpectrumStore | None = None
-        self._hooks: list[RemovableHandle] = []
-        self._frame: FrameType | None = None
-        self._inner_steps = 0
+        self._hooks: StepHooks | None = None
         self._due = False
+        self._spectra: list[Spectrum] = []
+        self._kept: dict[MatrixKey, Tensor] = {}
         self._errors = 0
         self._said_not_finite = False
 
@@ -151,7 +150,10 @@ class SpectrumRecorder:
 
         Source: elementary.
         """
-        if checked_count("step", step, 0) < self._step:
+        checked_count("step", step, 0)
+        if self._hooks is not None:
+            self._hooks.finish()
+        if step < self._step:
             raise ValueError(f"step is {step}, before {self._step}: to go back, enter a new recorder with first_step")
         self._step = step
 
@@ -164,21 +166,19 @@ class SpectrumRecorder:
         shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
         self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part)
         self._errors = 0
-        self._undisturbed = torch.compiler.disable(self._guarded)  # where the step itself is compiled
-        self._hooks = [
-            self._optimizer.register_step_pre_hook(self._before_step),
-            self._optimizer.register_step_post_hook(self._after_step),
-        ]
+        self._hooks = StepHooks(self._optimizers, self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Unhook the optimizer, compact and close; an exception of the block goes on."""
-        for hook in self._hooks:
-            hook.remove()
-        self._source.forget()
-        self._frame, self._due = None, False
+        hooks, self._hooks = self._hooks, None
+        if hooks is not None:
+            hooks.remove()
+            if error is None:
+                hooks.finish()
+        self._forget()
         store, self._store = self._store, None
         if store is not None:
             try:
@@ -188,46 +188,53 @@ class SpectrumRecorder:
         if self._errors:
             _logger.warning("the recorder of %s met %d errors: as many events are missing", self._folder, self._errors)
 
-    def _before_step(self, _optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-        caller = sys._getframe(1)
-        if self._frame is not None and _encloses(self._frame, caller):
-            self._inner_steps += 1  # a subclass that calls its parent's step, which torch has hooked as well
-            return
-        self._frame, self._inner_steps, self._due = caller, 0, False
-        self._undisturbed(self._prepare)
+    def begin(self) -> None:
+        """Ask the schedule whether the step that begins is recorded."""
+        self._forget()
+        self._guarded(self._ask)
 
-    def _after_step(self, _optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-        if self._inner_steps:
-            self._inner_steps -= 1
-            return
-        step, due = self._step, self._due
-        self._frame, self._due = None, False
-        self._step += 1
-        if due:
-            self._undisturbed(partial(self._record, step))
+    def before(self, optimizer: Optimizer) -> None:
+        """Keep what the optimizer's step is going to overwrite."""
+        if self._due:
+            self._guarded(partial(self._source.before_step, optimizer))
 
-    def _prepare(self) -> None:
-        if self._schedule(self._step):
-            self._source.before_step()
-            self._due = True
+    def after(self, optimizer: Optimizer, skipped: object) -> None:
+        """Measure what the optimizer has worked on."""
+        if self._due and not skipped:
+            self._guarded(partial(self._measure, optimizer))
 
-    def _record(self, step: int) -> None:
-        assert self._store is not None  # noqa: S101  (hooked only while recording)
-        kept: dict[MatrixKey, Tensor] = {}
+    def end(self, counted: bool) -> None:
+        """Store the event, if the step was one, and go on to the next step."""
+        try:
+            if self._due and counted:
+                self._guarded(self._record)
+        finally:
+            self._step += counted
+            self._forget()
 
+    def _ask(self) -> None:
+        self._due = bool(self._schedule(self._step))
+
+    def _forget(self) -> None:
+        self._source.forget()
+        self._due, self._spectra, self._kept = False, [], {}
+
+    def _measure(self, optimizer: Optimizer) -> None:
         def keep(each: RecordedMatrix) -> RecordedMatrix:
-            if self._store_matrices:
-                kept[each.key] = each.matrix
+            if self._store_matrices and each.matrix.device.type != "meta":
+                self._kept[each.key] = each.matrix
             return each
 
-        try:
-            with torch.no_grad():
-                spectra = measure(keep(each) for each in self._source.after_step(step))
-            if spectra:
-                self._store.append(spectra, kept)
-                self._sinks.write(step, spectra)
-        finally:
-            self._source.forget()
+        with torch.no_grad():
+            self._spectra += measure(keep(each) for each in self._source.after_step(optimizer, self._step))
+
+    def _record(self) -> None:
+        assert self._store is not None  # noqa: S101  (hooked only while recording)
+        step, spectra = self._step, self._spectra
+        if spectra:
+            self._store.append(spectra, self._kept)
+            self._sinks.write(step, spectra)
+            self._sinks.write(step, spectra)
         if not self._said_not_finite:
             for each in spectra:
                 if each.noise_floor != each.noise_floor:
@@ -240,19 +247,13 @@ class SpectrumRecorder:
         try:
             action()
         except Exception as error:
+            self._forget()
             if self._strict:
                 raise
             self._errors += 1
             if self._errors == 1:
                 text = "the recorder failed at step %d, and training goes on without this event: %s"
                 _logger.warning(text, self._step, error, exc_info=True)
-
-
-def _encloses(outer: FrameType, inner: FrameType | None) -> bool:
-    """Whether `outer` is still running, below `inner` on the stack."""
-    while inner is not None and inner is not outer:
-        inner = inner.f_back
-    return inner is not None
 
 
 def _writable_folder(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Layer(NamedTuple):
-    """A parameter with its name in the model and the parameter group it is in.
+    """A parameter with its name in the model, the parameter group it is in and the optimizer that steps it.
 
     Source: elementary.
     """
@@ -26,13 +26,14 @@ class Layer(NamedTuple):
     name: str
     parameter: Tensor
     group: dict[str, Any]
+    optimizer: Optimizer
 
 
 class MatrixSource:
-    """The matrices of an optimizer's step: those of every parameter with two or more dimensions.
+    """The matrices of the optimizers' steps: those of every parameter with two or more dimensions.
 
     Args:
-        optimizer: any torch optimizer.
+        optimizers: any torch optimizers, each with parameters of its own.
         model: the module whose parameter names are used.
         kinds: which of `KINDS` to take; None: all.
         layers: names of the parameters to take; None: every matrix of the optimizer.
@@ -45,13 +46,15 @@ class MatrixSource:
     """
 
     def __init__(
-        self, optimizer: Optimizer, model: nn.Module, kinds: Iterable[str] | None, layers: Iterable[str] | None
+        self,
+        optimizers: Sequence[Optimizer],
+        model: nn.Module,
+        kinds: Iterable[str] | None,
+        layers: Iterable[str] | None,
     ) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer is a {type(optimizer).__name__}: pass a torch.optim.Optimizer")
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is a {type(model).__name__}: pass the torch.nn.Module that the optimizer trains")
-        self._optimizer, self._model = optimizer, model
+        self._optimizers, self._model = tuple(optimizers), model
         self.kinds = _checked_kinds(kinds)
         self._chosen = _checked_names(layers)
         self._names: dict[Tensor, str] = {}
@@ -60,6 +63,7 @@ class MatrixSource:
         found = self.layers(strict=True)
         for layer in found:
             _check_layer(layer)
+        _check_given_once(found)
         unknown = sorted(self._chosen - {layer.name for layer in found}) if self._chosen is not None else []
         if unknown:
             names = ", ".join(layer.name for layer in self._matrices())
@@ -70,14 +74,15 @@ class MatrixSource:
                 "pass the optimizer of the matrices (weights), there is nothing to record in vectors"
             )
 
-    def layers(self, strict: bool = False) -> list[Layer]:
+    def layers(self, optimizer: Optimizer | None = None, *, strict: bool = False) -> list[Layer]:
         """The parameters whose matrices are taken, groups added in the meantime included.
 
         Args:
+            optimizer: only those that this one steps; None: all.
             strict: raise where a parameter is not in the model, instead of leaving it out and saying so once.
 
         Returns:
-            the layers in the optimizer's order.
+            the layers in the optimizers' order.
 
         Raises:
             ValueError: `strict`, and a parameter is not in the model.
@@ -85,13 +90,13 @@ class MatrixSource:
         Source: elementary.
         """
         found = []
-        for layer in self._matrices():
+        for layer in self._matrices(optimizer):
             if layer.name:
                 found.append(layer)
                 continue
             shape = tuple(layer.parameter.shape)
             if strict:
-                index = next(i for i, group in enumerate(self._optimizer.param_groups) if group is layer.group)
+                index = next(i for i, group in enumerate(layer.optimizer.param_groups) if group is layer.group)
                 raise ValueError(
                     f"a parameter of the optimizer, of shape {shape} in param_groups[{index}], is not in the model: "
                     "pass the model that this optimizer trains (its parameters, not copies made by .to() or a wrapper)"
@@ -99,14 +104,16 @@ class MatrixSource:
             self._say_once("unknown", "a parameter of shape %s is not in the model: it is not recorded", shape)
         return [layer for layer in found if self._chosen is None or layer.name in self._chosen]
 
-    def before_step(self) -> None:
+    def before_step(self, optimizer: Optimizer) -> None:
         """Keep what the step is going to overwrite: the weights, where a kind needs them.
+
+        Args:
+            optimizer: the one that is about to step.
 
         Source: elementary.
         """
-        self._before = {}
-        for name, parameter, group in self.layers():
-            wanted = "lmo_input" in self.kinds and needs_weight_before(self._optimizer, parameter, group)
+        for name, parameter, group, _ in self.layers(optimizer):
+            wanted = "lmo_input" in self.kinds and needs_weight_before(optimizer, parameter, group)
             if "update" in self.kinds:
                 wanted |= _resolves_updates(parameter)
                 if not _resolves_updates(parameter):
@@ -122,10 +129,11 @@ class MatrixSource:
         """
         self._before = {}
 
-    def after_step(self, step: int) -> Iterator[RecordedMatrix]:
-        """The matrices of the step that was just taken.
+    def after_step(self, optimizer: Optimizer, step: int) -> Iterator[RecordedMatrix]:
+        """The matrices of the step that an optimizer has just taken.
 
         Args:
+            optimizer: the one that stepped.
             step: number of the step.
 
         Yields:
@@ -133,25 +141,26 @@ class MatrixSource:
 
         Source: elementary.
         """
-        for layer in self.layers():
+        for layer in self.layers(optimizer):
             for kind in self.kinds:
                 tensor = self._take(kind, layer)
                 if tensor is not None:
                     rounded = layer.parameter.detach() if kind == "update" else None
                     yield RecordedMatrix(MatrixKey(step, layer.name, kind), as_matrix(tensor), rounded)
 
-    def _matrices(self) -> list[Layer]:
-        """All matrices of the optimizer; the name is empty where the model does not know the parameter."""
-        groups = self._optimizer.param_groups
-        held = [(p, group) for group in groups for p in group["params"] if _may_be_matrix(p)]
-        if any(parameter not in self._names for parameter, _ in held):  # at first, and after the model grew
+    def _matrices(self, stepped_by: Optimizer | None = None) -> list[Layer]:
+        """The matrices of the optimizers; the name is empty where the model does not know the parameter."""
+        optimizers = self._optimizers if stepped_by is None else (stepped_by,)
+        grouped = [(group, optimizer) for optimizer in optimizers for group in optimizer.param_groups]
+        held = [(p, group, optimizer) for group, optimizer in grouped for p in group["params"] if _may_be_matrix(p)]
+        if any(parameter not in self._names for parameter, _, _ in held):  # at first, and after the model grew
             named = self._model.named_parameters()
             self._names = {parameter: name.replace("_orig_mod.", "") for name, parameter in named}  # of torch.compile
-        return [Layer(self._names.get(parameter, ""), parameter, group) for parameter, group in held]
+        return [Layer(self._names.get(parameter, ""), parameter, group, by) for parameter, group, by in held]
 
     def _take(self, kind: str, layer: Layer) -> Tensor | None:
         """One matrix in the parameter's shape, or None where there is none."""
-        name, parameter, group = layer
+        name, parameter, group, optimizer = layer
         before = self._before.get(parameter)
         if kind == "weight":
             return parameter
@@ -160,13 +169,13 @@ class MatrixSource:
         if parameter.grad is None or kind == "gradient":
             return parameter.grad
         if kind == "momentum":
-            tensor = momentum(self._optimizer, parameter)
+            tensor = momentum(optimizer, parameter)
             missing = "%s keeps no momentum of %s: the kind is not recorded"
         else:
-            tensor = lmo_input(self._optimizer, parameter, group, before)
+            tensor = lmo_input(optimizer, parameter, group, before)
             missing = "no rule is known for the LMO input of %s in %s: the kind is not recorded"
         if tensor is None:
-            self._say_once(kind, missing, type(stepping_optimizer(self._optimizer, parameter)).__name__, name)
+            self._say_once(kind, missing, type(stepping_optimizer(optimizer, parameter)).__name__, name)
         return tensor
 
     def _say_once(self, topic: str, text: str, *values: object) -> None:
@@ -187,13 +196,47 @@ def _resolves_updates(parameter: Tensor) -> bool:
 
 
 def _check_layer(layer: Layer) -> None:
-    name, parameter, _ = layer
+    name, parameter = layer.name, layer.parameter
     if torch.nn.parameter.is_lazy(parameter):
         raise ValueError(f"parameter {name} is not initialised yet: run the model once before recording")
     if hasattr(parameter, "full_tensor"):
         raise TypeError(f"parameter {name} is distributed (DTensor): record an unsharded model, on one rank")
     if not parameter.is_floating_point():
         raise TypeError(f"parameter {name} has dtype {parameter.dtype}: only real floating-point matrices are recorded")
+
+
+def _check_given_once(layers: Iterable[Layer]) -> None:
+    seen: dict[int, Optimizer] = {}
+    for layer in layers:
+        if seen.setdefault(id(layer.parameter), layer.optimizer) is not layer.optimizer:
+            raise ValueError(f"parameter {layer.name} is in two of the optimizers: give each matrix to one of them")
+
+
+def checked_optimizers(optimizer: object) -> tuple[Optimizer, ...]:
+    """The optimizers of an argument that is one or several.
+
+    Args:
+        optimizer: an optimizer, or several in an iterable or in the values of a mapping.
+
+    Returns:
+        the optimizers, at least one, in the given order.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: there is none, or one is given twice.
+
+    Source: elementary.
+    """
+    given = optimizer.values() if isinstance(optimizer, Mapping) else optimizer
+    listed = [given] if isinstance(given, Optimizer) or not isinstance(given, Iterable) else list(given)
+    for each in listed:
+        if not isinstance(each, Optimizer):
+            raise TypeError(f"optimizer is a {type(each).__name__}: pass a torch.optim.Optimizer, or a list of several")
+    if not listed:
+        raise ValueError("optimizer is an empty list: pass a torch.optim.Optimizer, or a list of several")
+    if len({id(each) for each in listed}) < len(listed):
+        raise ValueError("an optimizer is listed twice: list each once")
+    return tuple(each for each in listed if isinstance(each, Optimizer))
 
 
 def _checked_kinds(kinds: Iterable[str] | None) -> tuple[str, ...]:
