@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from muon_theory.recorder.exact_spectrum import LayerSpectra
 from muon_theory.recorder.layout import Spectrum
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.spectra import noise_floor, singular_values
@@ -78,12 +79,15 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
     """
     rows: dict[int, Spectrum] = {}
     small: defaultdict[tuple[object, ...], list[tuple[int, RecordedMatrix]]] = defaultdict(list)
+    large = LayerSpectra()
     for position, each in enumerate(matrices):
         X = each.matrix
         if each.known is not None:
             rows[position] = _row(each, each.known.sigma.cpu().numpy())
         elif min(X.shape) <= _BATCHED_UP_TO:
             small[X.shape, X.dtype, X.device].append((position, each))
+        elif X.device.type == "cpu" and X.dtype.itemsize <= 4:
+            rows[position] = _row(each, large.spectrum(each.key.layer, X, each.rounded))
         else:
             rows[position] = _row(each, _spectra([X])[0])
     for members in small.values():
