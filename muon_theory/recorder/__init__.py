@@ -4,7 +4,7 @@ from muon_theory.recorder.analysis import summarize_spectra
 from muon_theory.recorder.kinds import KINDS
 from muon_theory.recorder.reader import read_matrices, read_spectra
 from muon_theory.recorder.recorder import SpectrumRecorder
-from muon_theory.recorder.schedule import Schedule, at, every, first, log_spaced
+from muon_theory.recorder.schedule import Schedule, at, every, first, last, log_spaced
 from muon_theory.recorder.sinks import Sink, TensorBoardSink, TrackioSink, WandbSink
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "at",
     "every",
     "first",
+    "last",
     "log_spaced",
     "read_matrices",
     "read_spectra",

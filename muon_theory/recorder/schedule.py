@@ -113,6 +113,28 @@ def at(steps: Iterable[int]) -> Schedule:
     return Schedule(chosen.__contains__, f"at({sorted(chosen)})")
 
 
+def last(steps: int, k: int = 1) -> Schedule:
+    """The last k steps of a run whose length is known: steps `steps - k`, ..., `steps - 1`.
+
+    The length is that of the whole run, those parts included that were run before a resume: steps are global.
+
+    Args:
+        steps: number of steps of the run, an int >= 1.
+        k: number of steps, an int >= 1; of a run that is shorter all steps.
+
+    Returns:
+        the schedule.
+
+    Source: elementary.
+
+    >>> schedule = every(40) | last(100)
+    >>> [step for step in range(100) if schedule(step)], schedule
+    ([0, 40, 80, 99], every(40) | last(100))
+    """
+    end, count = checked_count("steps", steps, 1), checked_count("k", k, 1)
+    return Schedule(partial(_is_between, end - count, end), f"last({end})" if count == 1 else f"last({end}, {count})")
+
+
 def default_schedule() -> Schedule:
     """The schedule of a recorder that was given none: `first(4) | log_spaced(8) | every(100)`.
 
@@ -137,6 +159,10 @@ def _is_multiple(n: int, step: int) -> bool:
 
 def _is_below(k: int, step: int) -> bool:
     return step < k
+
+
+def _is_between(start: int, end: int, step: int) -> bool:
+    return start <= step < end
 
 
 def _is_log_spaced(per_decade: int, step: int) -> bool:
