@@ -13,12 +13,15 @@ from muon_theory.polar.exact import nuclear_norm_and_polar, polar_factor
 from muon_theory.polar.inexactness import Inexactness, inexactness, spectral_inexactness
 from muon_theory.polar.minimax import minimax_polynomial, mixed_degree_schedule, polar_express
 from muon_theory.polar.newton_schulz import orthogonalize
+from muon_theory.polar.planner import Plan, PlanOption, plan
 from muon_theory.polar.scalar_map import exact_scalar_map, scalar_map
 
 __all__ = [
     "COEFFICIENTS",
     "CoefficientSet",
     "Inexactness",
+    "Plan",
+    "PlanOption",
     "certified_image",
     "certified_range",
     "certified_worst_error",
@@ -31,6 +34,7 @@ __all__ = [
     "mixed_degree_schedule",
     "nuclear_norm_and_polar",
     "orthogonalize",
+    "plan",
     "polar_express",
     "polar_factor",
     "scalar_map",
