@@ -35,6 +35,7 @@ def allocated_bytes(compute: Callable[[], object]) -> int:
 
     Source: elementary.
 
+    >>> import torch
     >>> x, y = torch.ones(4), torch.ones(4)
     >>> allocated_bytes(lambda: x + y), allocated_bytes(lambda: x.add_(y))
     (16, 0)

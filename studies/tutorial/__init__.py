@@ -1,0 +1,1 @@
+"""Studies of the Muon tutorial: what it states, measured on small networks with seeds."""
