@@ -17,6 +17,7 @@ from torch import Tensor
 from muon_theory.optimizers.checked_optimizer import CheckedOptimizer, signed_gradient
 from muon_theory.optimizers.matrix_blocks import check_blocks, joined_blocks, matrix_blocks
 from muon_theory.optimizers.orthogonal_step import Orthogonalizer
+from muon_theory.optimizers.step_details import DetailedSteps
 from muon_theory.optimizers.validation import check_iteration, check_number, check_parameters
 from muon_theory.polar import coefficient_set
 
@@ -59,7 +60,7 @@ def shape_factor(rows: int, columns: int, adjust_lr_fn: str | None = None) -> fl
     raise ValueError(f"adjust_lr_fn is {adjust_lr_fn!r}; choose 'none', 'original', 'match_rms_adamw' or 'spectral'")
 
 
-class Muon(CheckedOptimizer):
+class Muon(DetailedSteps, CheckedOptimizer):
     """Muon, the optimizer that steps along the (approximate) polar factor of its momentum.
 
     With gradient G, buffer B, momentum b, learning rate lr, decay w and shape factor c (see `shape_factor`)::
@@ -219,16 +220,34 @@ class Muon(CheckedOptimizer):
             for start in range(0, len(places), count):
                 batch = places[start : start + count]
                 inputs = [blocks[place][index] for place, index in batch]
-                updates = orthogonalizer(inputs[0][None] if len(inputs) == 1 else torch.stack(inputs))
+                stacked_inputs = inputs[0][None] if len(inputs) == 1 else torch.stack(inputs)
                 factor = shape_factor(shape[0], shape[1], group["adjust_lr_fn"])
                 if whole:
-                    _write([parameters[place] for place, _ in batch], list(updates.unbind()), group, factor)
+                    own = [parameters[place] for place, _ in batch]
+                    updates = self._directions(orthogonalizer, stacked_inputs, own)
+                    self._write(own, list(updates.unbind()), group, factor)
                     continue
+                updates = orthogonalizer(stacked_inputs)
                 for (place, index), update in zip(batch, updates * factor, strict=True):
                     blocks[place][index] = update
         if not whole:
             joined = [joined_blocks(own, p.shape, split_rows) for own, p in zip(blocks, parameters, strict=True)]
-            _write(parameters, joined, group, 1.0)
+            self._write(parameters, joined, group, 1.0)
+
+    def _directions(self, orthogonalizer: Orthogonalizer, inputs: Tensor, parameters: list[Tensor]) -> Tensor:
+        """Directions of whole parameters; the singular values formed on the way are kept for who asked for them."""
+        if self.details is None:
+            return orthogonalizer(inputs)
+        directions, sigma = orthogonalizer.with_spectrum(inputs)
+        if sigma is not None:
+            self.details.spectra.update(zip(parameters, sigma, strict=True))
+        return directions
+
+    def _write(self, parameters: list[Tensor], directions: list[Tensor], group: dict[str, Any], factor: float) -> None:
+        """Write the directions into the parameters, and keep the updates for who asked for them."""
+        lr = float(group["lr"])
+        self.note_updates(parameters, directions, -lr * factor, lr * group["weight_decay"])
+        _write(parameters, directions, group, factor)
 
     def _advance(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """Advance the momentum buffers and return what is to be orthogonalised, as fresh tensors."""

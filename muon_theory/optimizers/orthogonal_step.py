@@ -12,6 +12,7 @@ from torch import Tensor
 
 from muon_theory.polar import CoefficientSet, orthogonalize
 from muon_theory.polar.exact import default_rank_tolerance, polar_factor
+from muon_theory.polar.factor_and_spectrum import polar_factor_and_spectrum
 from muon_theory.polar.few_steps import few_steps
 from muon_theory.spectra import singular_values
 
@@ -76,6 +77,20 @@ class Orthogonalizer:
         else:
             update = orthogonalize(X, self.method, self.steps, compute_dtype=self.compute_dtype)
         return update * _rescaling(X, update) if self.match_frobenius else update
+
+    def with_spectrum(self, X: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Orthogonalize a batch and keep the singular values where they are formed anyway.
+
+        Args:
+            X: as in a call.
+
+        Returns:
+            O, bit for bit that of a call, and the singular values of the matrices, shape (batch, min(m, n)), float64,
+            descending; None unless `exact`.
+
+        Source: elementary.
+        """
+        return polar_factor_and_spectrum(X) if self.exact else (self(X), None)
 
 
 def _rescaling(X: Tensor, update: Tensor) -> Tensor:
