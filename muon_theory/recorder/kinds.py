@@ -4,7 +4,9 @@
 - `momentum`: the buffer after the step (`momentum_buffer` or `exp_avg` of the optimizer's state).
 - `lmo_input`: the matrix whose direction was taken: what Muon orthogonalised, Nesterov included. For SGD, whose LMO is
   that of the Frobenius norm, what is multiplied by the learning rate, so weight decay, dampening and Nesterov included.
-- `update`: weight after minus weight before the step, so learning rate, shape factor and weight decay included.
+- `update`: weight after minus weight before the step, so learning rate, shape factor and weight decay included. Where
+  the weights are bfloat16 or float16, whose differences are mostly rounding, it is what the optimizer meant to add, in
+  the weights' dtype, from optimizers that tell (`muon_theory.optimizers.Muon`), and not recorded from others.
 - `weight`: the parameter after the step.
 """
 
@@ -17,6 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from muon_theory.spectra.singular_values import gram_error
+
+_ASKED_ACCURACY, _ASKED_DOWN_TO = 1e-4, 3e-6  # what a recording promises, see `muon_theory.recorder.measure`
 
 KINDS = ("gradient", "momentum", "lmo_input", "update", "weight")
 """Everything that can be recorded, in the order of a recording's rows."""
@@ -87,6 +93,87 @@ def lmo_input(
     if rule is None or parameter.grad is None:
         return None
     return rule(parameter, group, weight_before)
+
+
+def stepping_optimizers(optimizer: Optimizer) -> list[Optimizer]:
+    """The optimizers that step parameters: the inner ones of a hybrid, or the optimizer itself.
+
+    Args:
+        optimizer: any optimizer; a list `optimizers` of others makes it a hybrid.
+
+    Returns:
+        the optimizers, at least one.
+
+    Source: elementary.
+    """
+    inner = [each for each in getattr(optimizer, "optimizers", ()) if isinstance(each, Optimizer)]
+    return [found for each in inner for found in stepping_optimizers(each)] or [optimizer]
+
+
+def ask_for_details(optimizer: Optimizer, *, updates: bool) -> None:
+    """Ask an optimizer to keep what its next step forms anyway: singular values, and updates before they are rounded.
+
+    Args:
+        optimizer: any optimizer; one with `keep_details`, such as `muon_theory.optimizers.Muon`, is asked.
+        updates: whether the updates are wanted.
+
+    Source: elementary.
+    """
+    for inner in stepping_optimizers(optimizer):
+        ask = getattr(inner, "keep_details", None)
+        if ask is not None:
+            ask(updates=updates)
+
+
+def drop_details(optimizer: Optimizer) -> None:
+    """Release what `ask_for_details` made an optimizer keep.
+
+    Args:
+        optimizer: any optimizer.
+
+    Source: elementary.
+    """
+    for inner in stepping_optimizers(optimizer):
+        drop = getattr(inner, "drop_details", None)
+        if drop is not None:
+            drop()
+
+
+def lmo_spectrum(optimizer: Optimizer, parameter: Tensor) -> Tensor | None:
+    """Singular values of the LMO input, where the step has formed them and they are accurate enough for a recording.
+
+    Args:
+        optimizer: any optimizer, after a step before which `ask_for_details` was called.
+        parameter: one of its parameters.
+
+    Returns:
+        sigma, shape (min(rows, columns),), float64, descending, or None.
+
+    Source: elementary; accuracy by `muon_theory.spectra.singular_values.gram_error`.
+    """
+    offered = getattr(stepping_optimizer(optimizer, parameter), "lmo_spectrum", None)
+    sigma = None if offered is None else offered(parameter)
+    if sigma is None or parameter.dtype == torch.float64:
+        return sigma
+    asked = sigma >= _ASKED_DOWN_TO * sigma[:1]
+    return None if bool((asked & (gram_error(sigma) > _ASKED_ACCURACY)).any()) else sigma
+
+
+def intended_update(optimizer: Optimizer, parameter: Tensor) -> Tensor | None:
+    """The update of a parameter before it was rounded into the weight, in the weight's dtype.
+
+    Args:
+        optimizer: any optimizer, after a step before which `ask_for_details` was called with updates.
+        parameter: one of its parameters.
+
+    Returns:
+        the update, in the parameter's shape, or None where the optimizer keeps none.
+
+    Source: elementary.
+    """
+    offered = getattr(stepping_optimizer(optimizer, parameter), "intended_update", None)
+    update = None if offered is None else offered(parameter)
+    return None if update is None else update.to(parameter.dtype)
 
 
 def has_lmo_input(optimizer: Optimizer) -> bool:

@@ -33,8 +33,8 @@ class KnownSpectrum(NamedTuple):
 
     sigma: Tensor
     """Shape (min(rows, columns),), float64, descending, any device."""
-    resolution: float
-    """The share of sigma_1 below which they tell nothing."""
+    resolution: float | None = None
+    """The share of sigma_1 below which they tell nothing; None: that of what is computed here, for the dtype."""
 
 
 class RecordedMatrix(NamedTuple):
@@ -130,6 +130,7 @@ def _row(each: RecordedMatrix, sigma: np.ndarray) -> Spectrum:
         scale, norm = 1.0, float(torch.linalg.vector_norm(rounded, dtype=torch.float64))
     floor = math.nan
     if math.isfinite(norm):
-        resolution = _resolution(dtype)[1] if each.known is None else each.known.resolution
+        told = None if each.known is None else each.known.resolution
+        resolution = _resolution(dtype)[1] if told is None else told
         floor = max(scale * noise_floor(dtype, shape, norm), resolution * largest)
     return Spectrum(*each.key, *shape, str(dtype).removeprefix("torch."), floor, sigma)

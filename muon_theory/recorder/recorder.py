@@ -234,7 +234,6 @@ class SpectrumRecorder:
         if spectra:
             self._store.append(spectra, self._kept)
             self._sinks.write(step, spectra)
-            self._sinks.write(step, spectra)
         if not self._said_not_finite:
             for each in spectra:
                 if each.noise_floor != each.noise_floor:

@@ -10,9 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from muon_theory.recorder.kinds import KINDS, as_matrix, lmo_input, momentum, needs_weight_before, stepping_optimizer
+from muon_theory.recorder.kinds import (
+    KINDS,
+    as_matrix,
+    ask_for_details,
+    drop_details,
+    intended_update,
+    lmo_input,
+    lmo_spectrum,
+    momentum,
+    needs_weight_before,
+    stepping_optimizer,
+)
 from muon_theory.recorder.matrices import MatrixKey
-from muon_theory.recorder.measure import RecordedMatrix
+from muon_theory.recorder.measure import KnownSpectrum, RecordedMatrix
 
 _logger = logging.getLogger(__name__)
 
@@ -59,6 +70,7 @@ class MatrixSource:
         self._chosen = _checked_names(layers)
         self._names: dict[Tensor, str] = {}
         self._before: dict[Tensor, Tensor] = {}
+        self._asked: list[Optimizer] = []
         self._said: set[str] = set()
         found = self.layers(strict=True)
         for layer in found:
@@ -112,14 +124,14 @@ class MatrixSource:
 
         Source: elementary.
         """
-        for name, parameter, group, _ in self.layers(optimizer):
+        layers = self.layers(optimizer)
+        unresolved = "update" in self.kinds and not all(_resolves_updates(layer.parameter) for layer in layers)
+        if unresolved or "lmo_input" in self.kinds:
+            self._asked.append(optimizer)
+            ask_for_details(optimizer, updates=unresolved)
+        for _, parameter, group, _ in layers:
             wanted = "lmo_input" in self.kinds and needs_weight_before(optimizer, parameter, group)
-            if "update" in self.kinds:
-                wanted |= _resolves_updates(parameter)
-                if not _resolves_updates(parameter):
-                    text = "the update of weights in %s (%s) is not recorded: their difference is mostly rounding"
-                    self._say_once("update", text, parameter.dtype, name)
-            if wanted:
+            if wanted or ("update" in self.kinds and _resolves_updates(parameter)):
                 self._before[parameter] = parameter.detach().clone()
 
     def forget(self) -> None:
@@ -128,6 +140,8 @@ class MatrixSource:
         Source: elementary.
         """
         self._before = {}
+        while self._asked:
+            drop_details(self._asked.pop())
 
     def after_step(self, optimizer: Optimizer, step: int) -> Iterator[RecordedMatrix]:
         """The matrices of the step that an optimizer has just taken.
@@ -145,8 +159,10 @@ class MatrixSource:
             for kind in self.kinds:
                 tensor = self._take(kind, layer)
                 if tensor is not None:
-                    rounded = layer.parameter.detach() if kind == "update" else None
-                    yield RecordedMatrix(MatrixKey(step, layer.name, kind), as_matrix(tensor), rounded)
+                    differences = kind == "update" and _resolves_updates(layer.parameter)
+                    rounded = layer.parameter.detach() if differences else None
+                    known = self._known(kind, layer)
+                    yield RecordedMatrix(MatrixKey(step, layer.name, kind), as_matrix(tensor), rounded, known)
 
     def _matrices(self, stepped_by: Optimizer | None = None) -> list[Layer]:
         """The matrices of the optimizers; the name is empty where the model does not know the parameter."""
@@ -165,7 +181,7 @@ class MatrixSource:
         if kind == "weight":
             return parameter
         if kind == "update":
-            return parameter - before if before is not None and _resolves_updates(parameter) else None
+            return self._update(layer, before)
         if parameter.grad is None or kind == "gradient":
             return parameter.grad
         if kind == "momentum":
@@ -177,6 +193,23 @@ class MatrixSource:
         if tensor is None:
             self._say_once(kind, missing, type(stepping_optimizer(optimizer, parameter)).__name__, name)
         return tensor
+
+    def _update(self, layer: Layer, before: Tensor | None) -> Tensor | None:
+        parameter = layer.parameter
+        if _resolves_updates(parameter):
+            return None if before is None else parameter - before
+        update = intended_update(layer.optimizer, parameter)
+        if update is None and parameter.grad is not None:
+            text = (
+                "the update of weights in %s (%s) is not recorded: their difference is mostly rounding, %s tells none"
+            )
+            self._say_once("update", text, parameter.dtype, layer.name, type(layer.optimizer).__name__)
+        return update
+
+    def _known(self, kind: str, layer: Layer) -> KnownSpectrum | None:
+        """The singular values of the LMO input, where the optimizer has formed them."""
+        sigma = lmo_spectrum(layer.optimizer, layer.parameter) if kind == "lmo_input" else None
+        return None if sigma is None else KnownSpectrum(sigma)
 
     def _say_once(self, topic: str, text: str, *values: object) -> None:
         if topic not in self._said:
