@@ -1,5 +1,6 @@
 """The recorder as a callback of a real Lightning Trainer."""
 
+# ruff: noqa: ARG002 (hooks take what the trainer gives)
 from __future__ import annotations
 
 import logging
