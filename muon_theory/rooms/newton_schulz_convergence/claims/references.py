@@ -74,7 +74,7 @@ def _remez_constant(constant: float = 2.0) -> Finding:
 
 
 def claims() -> list[Claim]:
-    """The claims TYZ-01, TYZ-02, ROWNORM-01, PE-SLIP and PE-REMEZ.
+    """The claims TYZ-01, TYZ-02-OWN, ROWNORM-ALIGN, PE-SLIP and PE-REMEZ.
 
     Returns:
         The claims.
@@ -99,7 +99,7 @@ def _lower_bounds() -> list[Claim]:
             attribution="ours",
         ),
         Claim(
-            id="TYZ-02",
+            id="TYZ-02-OWN",
             statement="at that eta and B an instance of r = 1 has an average of at least 1.7 (S^2 LD/N)^(1/4): the "
             "rate is "
             "attained up to sqrt 2 + 1 over 1.7",
@@ -112,7 +112,7 @@ def _lower_bounds() -> list[Claim]:
             attribution="implied",
         ),
         Claim(
-            id="ROWNORM-01",
+            id="ROWNORM-ALIGN",
             statement="on the gradient (m,1,..,1)^T e_1^T the row-normalised polar factor has alignment "
             "(2m-1)/sqrt(m(m^2+m-1)) per unit of spectral norm, about 2/sqrt m, where the polar factor has 1",
             source=f"hard instance of {ZHANG} (lower bound floor(m D L/(32 eps^2)) steps); alignment derived here",
