@@ -24,12 +24,12 @@ from muon_theory.claim import Claim, Finding, Mutation
 from muon_theory.problems.in_context_regression import in_context_problem
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, small_print
-from muon_theory.rooms.preconditioning.directions import wide_grid
+from muon_theory.rooms.preconditioning.directions import Settings, settings_grid, wide_grid
 from muon_theory.rooms.preconditioning.gradient_descent import regression_count, regression_hessian_condition
 from muon_theory.rooms.preconditioning.iteration_counts import best_tuned, regression_instances
 
 ACCURACY, CONTEXT, STEPS = 1e-8, 40, (0.5, 0.7, 0.9, 0.95, 0.99, 0.999)
-CAPS, LARGEST = {"sign": 5000, "adam": 5000}, {"sign": 2, "adam": 3}  # powers of ten, to save time
+CAPS, LARGEST = {"sign": 100_000, "adam": 20_000}, {"sign": 2, "adam": 3}  # powers of ten, to save time
 NAMES = {"gradient": "gradient descent", "sign": "SignGD", "adam": "Adam", "muon_5": "Muon, q = 5",
          "muon_10": "Muon, q = 10", "muon_15": "Muon, q = 15", "muon_exact": "Muon, exact"}  # fmt: skip
 COLORS = {"gradient": OKABE_ITO["grey"], "sign": OKABE_ITO["vermillion"], "adam": OKABE_ITO["orange"],
@@ -37,18 +37,34 @@ COLORS = {"gradient": OKABE_ITO["grey"], "sign": OKABE_ITO["vermillion"], "adam"
           "muon_exact": OKABE_ITO["black"]}  # fmt: skip
 
 
+def grid_of(method: str, condition_number: float, largest: float, hessian: float) -> Settings:
+    """The wide grid; of Adam fewer ratios at kappa = 100, and coarse grids where SignGD and Adam may not arrive."""
+    grid = wide_grid(method, largest)
+    if method == "adam" and condition_number == 100:
+        return grid.take(np.flatnonzero((1 - grid.ratio < 1e-2) & (1 - grid.ratio > 5e-4)))
+    if method == "adam" and condition_number > 100:
+        gaps = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
+        return settings_grid("adam", [largest * c for c in (0.02, 0.1, 0.5)], [1 - gap for gap in gaps],
+                             momentum=((0.5, 0.99), (0.9, 0.99), (0.9, 0.999)))  # fmt: skip
+    if method == "sign" and condition_number > 10:
+        gaps = [c / hessian for c in (60, 25, 10, 6, 4, 2.7, 1.8, 1.2)]
+        return settings_grid("sign", [largest * 0.0005 * 8**j for j in range(4)], [1 - gap for gap in gaps])
+    return grid
+
+
 def cell(method: str, condition_number: float, seeds: list[int], cap: int) -> list[dict]:
     """Best-tuned steps of one method at one condition number, a row a seed."""
     problem = in_context_problem(16, condition_number, CONTEXT, 0)
     trace = float(problem.eigenvalues.sum())
-    fixed = {"method": method, "condition_number": condition_number,
+    fixed: dict[str, Any] = {"method": method, "condition_number": condition_number,
              "hessian_condition": regression_hessian_condition(condition_number, trace, CONTEXT)}  # fmt: skip
     if method == "gradient":  # in closed form, whatever the eigenbasis
         counts = [regression_count(problem, step, ACCURACY) for step in STEPS]
         best = {"steps": float(min(counts)), "reached": True, "first": STEPS[int(np.argmin(counts))], "ratio": 1.0}
         return [fixed | {"seed": seed} | best | {"at_edge": False} for seed in seeds]
     measure, start, largest = regression_instances(condition_number, seeds)
-    rows = best_tuned(measure, start, wide_grid(method, largest), ACCURACY, cap)
+    grid = grid_of(method, condition_number, largest, fixed["hessian_condition"])
+    rows = best_tuned(measure, start, grid, ACCURACY, cap)
     return [fixed | {"seed": seed} | row for seed, row in zip(seeds, rows, strict=True)]
 
 

@@ -10,7 +10,7 @@ ZHANG = "Zhang and Lin 2026, The row normalization puzzle in Muon, Theorem 3.1"
 
 
 def _no_better_tuning(constant: float = 0.5, each: bool = False) -> Finding:
-    """Least average over 24 steps eta and 11 batches, the worse of two functions, over the rate; D = L = 1, N = 1024."""
+    """Least average over 24 steps and 11 batches, the worse of two functions, over the rate; D = L = 1, N = 1024."""
     measured, eta, samples = [], np.geomspace(1e-3, 4, 24), 1024
     for noise in (8**-0.5, 1.0, 8**0.5):
         found = np.array([constant_step_averages(1.0, noise, samples, eta, 2**j, runs=16) for j in range(11)])
