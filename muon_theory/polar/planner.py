@@ -136,8 +136,7 @@ def plan(
         share: share of the spectra that must stay within it, in (0, 1].
         overshoot: largest overshoot max f - 1 wanted on the same spectra, > 0; Jordan's five steps reach 0.2, and inf
             sets no limit.
-        methods: names as `coefficient_set` takes them; None for all of `COEFFICIENTS` without a preconditioner and the
-            Taylor steps of degree 3 to 11.
+        methods: names as `coefficient_set` takes them; None for `default_methods`.
         most_steps: an integer >= 1.
         dtypes: dtypes of the products to choose from, of float64, float32, bfloat16, float16.
         forms: of "dense" and "gram"; the Gram form with the restarts of `gram_restart`, and in float32 and float64 only
@@ -265,11 +264,24 @@ def _groups(
     return groups, left_out
 
 
+def default_methods() -> list[str]:
+    """The coefficient sets that a plan weighs by default.
+
+    Returns:
+        Names: all of `COEFFICIENTS` without a preconditioner, and the Taylor steps of degree 3 to 11.
+
+    Source: elementary.
+
+    >>> default_methods()[-1]
+    'taylor_11'
+    """
+    named = [name for name, each in COEFFICIENTS.items() if each.preconditioner is None]
+    return [*named, *(f"taylor_{degree}" for degree in _DEGREES)]
+
+
 def _sets(methods: Iterable[str] | None) -> list[CoefficientSet]:
     """The coefficient sets to weigh."""
-    if methods is None:
-        names = [name for name, each in COEFFICIENTS.items() if each.preconditioner is None]
-        return [coefficient_set(name) for name in [*names, *(f"taylor_{degree}" for degree in _DEGREES)]]
+    methods = default_methods() if methods is None else methods
     sets = [coefficient_set(name) for name in methods]
     if not sets:
         raise ValueError("methods is empty; name a coefficient set or leave it out")
