@@ -20,7 +20,7 @@ except ImportError:
 from muon_theory.recorder.callback import RecorderCallback
 
 
-class SpectrumCallback(RecorderCallback, Callback):
+class SpectrumCallback(RecorderCallback, Callback):  # pyright: ignore[reportGeneralTypeIssues]
     """Records spectra while a Lightning Trainer fits.
 
     Steps are numbered by `trainer.global_step`, so after `fit(ckpt_path=...)` the recording goes on where the
