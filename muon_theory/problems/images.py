@@ -1,4 +1,4 @@
-"""Images as rows of a matrix: the digits bundled with scikit-learn, and MNIST read from its original IDX files."""
+"""Images as rows of a matrix: the digits bundled with scikit-learn, MNIST from its original files, and CIFAR-10."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from muon_theory.problems.data_folder import VARIABLE, data_folder
 
-IMAGE_SETS = ("digits", "mnist")
+IMAGE_SETS = ("digits", "mnist", "cifar10")
 
 MNIST_CONTENT: Mapping[str, str] = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -36,13 +36,14 @@ class Images:
     """Labelled images for classification, flattened to rows.
 
     Args:
-        name: "digits" or "mnist".
+        name: "digits", "mnist" or "cifar10".
         train_images: float32 in [0, 1], shape (N, features).
         train_labels: int64 in 0..classes-1, shape (N,).
         test_images: float32 in [0, 1], shape (N_test, features).
         test_labels: int64, shape (N_test,).
         classes: number of classes.
-        image_shape: (height, width) of an image before flattening; features = height * width.
+        image_shape: (height, width) of an image before flattening; features = channels * height * width, channel by
+            channel.
         fingerprint: SHA-256 of pixels and labels as bytes, for provenance.
 
     Source: elementary.
@@ -59,32 +60,43 @@ class Images:
 
     @property
     def features(self) -> int:
-        """Number of pixels of an image.
+        """Number of pixels of an image, times its channels.
 
         Source: elementary.
         """
         return self.train_images.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1 for grey images, 3 for coloured ones.
+
+        Source: elementary.
+        """
+        return self.features // math.prod(self.image_shape)
 
 
 def load_images(name: str, folder: str | os.PathLike[str] | None = None, *, verify: bool = True) -> Images:
     """Load a set of images.
 
     "digits": 1797 images of 8x8 bundled with scikit-learn; the last 360, drawn mostly by other writers, are the test
-    set. "mnist": 60,000 + 10,000 images of 28x28 from `mnist/*-ubyte.gz` (or unpacked) in the data folder.
+    set. "mnist": 60,000 + 10,000 images of 28x28 from `mnist/*-ubyte.gz` (or unpacked) in the data folder. "cifar10":
+    50,000 + 10,000 images of 32x32 in three colours from `cifar-10-batches-bin/*.bin` in it.
 
     Args:
-        name: "digits" or "mnist".
+        name: "digits", "mnist" or "cifar10".
         folder: data folder, see `data_folder`; not used by "digits".
-        verify: whether MNIST's unpacked content must have the published checksums; layout and sizes are always checked.
+        verify: whether MNIST's unpacked content must have the published checksums, and CIFAR-10 its published numbers
+            of images; layout and sizes are always checked.
 
     Returns:
         The images, pixels divided by their largest possible value.
 
     Raises:
         ValueError: if the name is unknown, or a file is truncated, laid out otherwise or fails its checksum.
-        FileNotFoundError: if a file of MNIST is missing.
+        FileNotFoundError: if a file is missing.
 
-    Source: Alpaydin, Kaynak 1998 (digits, UCI); LeCun, Bottou, Bengio, Haffner 1998 (MNIST).
+    Source: Alpaydin, Kaynak 1998 (digits, UCI); LeCun, Bottou, Bengio, Haffner 1998 (MNIST); Krizhevsky 2009, "Learning
+    Multiple Layers of Features from Tiny Images" (CIFAR-10).
 
     >>> images = load_images("digits")
     >>> images.train_images.shape, images.image_shape
@@ -94,6 +106,10 @@ def load_images(name: str, folder: str | os.PathLike[str] | None = None, *, veri
         return _digits()
     if name == "mnist":
         return _mnist(data_folder(folder) / "mnist", verify)
+    if name == "cifar10":
+        from muon_theory.problems.cifar10 import FOLDER, cifar10
+
+        return cifar10(data_folder(folder) / FOLDER, verify=verify)
     raise ValueError(f"name is {name!r}; known image sets: {', '.join(IMAGE_SETS)}")
 
 
