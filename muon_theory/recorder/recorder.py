@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from muon_theory.recorder.budget import Budget
 from muon_theory.recorder.layout import Spectrum, last_step, read_spectra_file, recording_files
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, measure
-from muon_theory.recorder.schedule import checked_count, default_schedule
+from muon_theory.recorder.schedule import checked_count, default_schedule, every
 from muon_theory.recorder.sinks import GuardedSinks, Sink
 from muon_theory.recorder.source import MatrixSource, checked_optimizers
 from muon_theory.recorder.step_hooks import StepHooks
@@ -59,6 +61,9 @@ class SpectrumRecorder:
         layers: names of the parameters to record; None: every matrix of the optimizer.
         strict: raise errors of the recorder instead of logging them.
         sinks: where a few scalars of each event go besides, such as TensorBoardSink(folder).
+        overhead: share of the wall time, in (0, 1), that recording may take: the recorder times itself and takes of the
+            steps that the schedule offers (None: all) as many as fit, see `muon_theory.recorder.budget`; a resumed run
+            (`run`) goes on with its account. None: every step that the schedule offers.
 
     Arguments are checked at once: a TypeError for a wrong type and for complex or distributed matrices, a ValueError
     for an unknown kind or layer, a parameter of the optimizer that is not in the model and an optimizer without
@@ -101,6 +106,7 @@ class SpectrumRecorder:
         layers: Iterable[str] | None = None,
         strict: bool = False,
         sinks: Iterable[Sink] = (),
+        overhead: float | Budget | None = None,
     ) -> None:
         if schedule is not None and not callable(schedule):
             raise TypeError(f"schedule is {schedule!r}: pass a callable step -> bool such as every(10)")
@@ -108,7 +114,9 @@ class SpectrumRecorder:
             raise TypeError(f"run is {run!r}: pass a name, or None to have one made")
         self._optimizers = checked_optimizers(optimizer)
         self._source = MatrixSource(self._optimizers, model, kinds, layers)
-        self._schedule = default_schedule() if schedule is None else schedule
+        self._budget = overhead if overhead is None or isinstance(overhead, Budget) else Budget(overhead)
+        offered = default_schedule() if self._budget is None else every(1)
+        self._schedule = offered if schedule is None else schedule
         self._run = run
         self._step = checked_count("first_step", first_step, 0)
         self._events_per_part = checked_count("events_per_part", events_per_part, 1)
@@ -165,6 +173,8 @@ class SpectrumRecorder:
             _warn_of_later_steps(self._folder, self._run, self._step)
         shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
         self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part)
+        if self._budget is not None:
+            self._budget.begin(self._folder, self._run)
         self._errors = 0
         self._hooks = StepHooks(self._optimizers, self)
         return self
@@ -181,6 +191,8 @@ class SpectrumRecorder:
         self._forget()
         store, self._store = self._store, None
         if store is not None:
+            if self._budget is not None:
+                _logger.info("%s: %s", self._folder, self._budget)
             try:
                 self._guarded(store.close)
             finally:
@@ -196,24 +208,39 @@ class SpectrumRecorder:
     def before(self, optimizer: Optimizer) -> None:
         """Keep what the optimizer's step is going to overwrite."""
         if self._due:
-            self._guarded(partial(self._source.before_step, optimizer))
+            with self._booked():
+                self._guarded(partial(self._source.before_step, optimizer))
 
     def after(self, optimizer: Optimizer, skipped: object) -> None:
         """Measure what the optimizer has worked on."""
         if self._due and not skipped:
-            self._guarded(partial(self._measure, optimizer))
+            with self._booked():
+                self._guarded(partial(self._measure, optimizer))
 
     def end(self, counted: bool) -> None:
         """Store the event, if the step was one, and go on to the next step."""
         try:
             if self._due and counted:
-                self._guarded(self._record)
+                with self._booked():
+                    self._guarded(self._record)
+                if self._budget is not None:
+                    self._guarded(self._close_account)
         finally:
             self._step += counted
             self._forget()
 
     def _ask(self) -> None:
-        self._due = bool(self._schedule(self._step))
+        self._due = bool(self._schedule(self._step)) and (self._budget is None or self._budget.allows())
+
+    def _booked(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._budget is None else self._budget.spending()
+
+    def _close_account(self) -> None:
+        assert self._budget is not None  # noqa: S101  (called where there is one)
+        assert self._store is not None  # noqa: S101  (hooked only while recording)
+        self._budget.event_over()
+        with self._budget.spending():  # booked on the next event
+            self._budget.save(self._folder, self._store.session, self._store.run)
 
     def _forget(self) -> None:
         self._source.forget()
