@@ -205,15 +205,18 @@ class RecipeLoop:
             if self.diverged:
                 break
             self.step += 1
+            if self.step % self.batches.steps == 0:
+                self._close_epoch(epoch)
             if after_step is not None:
                 began = time.perf_counter()
                 after_step(self, stepped)
                 self._since += time.perf_counter() - began  # writing a checkpoint is not training
-        self._settle()
-        self._close_epoch(epoch)
+        if self.diverged and len(self.rows) == epoch:
+            self._close_epoch(epoch)
 
     def _close_epoch(self, epoch: int) -> None:
-        """The row of an epoch."""
+        """The row of an epoch, whose test is not in its time."""
+        self._settle()
         sums, self.sums = self.sums, self._zero_sums()
         loss = float(sums["loss"]) / max(sums["steps"], 1)
         self.diverged = self.diverged or not math.isfinite(loss)
@@ -227,6 +230,7 @@ class RecipeLoop:
                     self.model, self.images, self.batches.normalised, mirrored=self.recipe.mirrored_test
                 )
         self.rows.append(row)
+        self._since = time.perf_counter()
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which the network computes.
