@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from muon_theory.recorder.budget import Budget
-from muon_theory.recorder.layout import Spectrum, last_step, read_spectra_file, recording_files
+from muon_theory.recorder.faults import remedy, warn_of_later_steps, writable_folder
+from muon_theory.recorder.layout import Spectrum
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, measure
 from muon_theory.recorder.schedule import checked_count, default_schedule, every
@@ -122,7 +122,7 @@ class SpectrumRecorder:
         self._events_per_part = checked_count("events_per_part", events_per_part, 1)
         self._store_matrices, self._strict = store_matrices, strict
         self._sinks = GuardedSinks(sinks, strict)
-        self._folder = _writable_folder(Path(folder))
+        self._folder = writable_folder(Path(folder))
         self._store: SpectrumStore | None = None
         self._hooks: StepHooks | None = None
         self._due = False
@@ -170,7 +170,7 @@ class SpectrumRecorder:
         if self._store is not None:
             raise RuntimeError("this recorder is recording already: make another one")
         if self._run is not None:
-            _warn_of_later_steps(self._folder, self._run, self._step)
+            warn_of_later_steps(self._folder, self._run, self._step)
         shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
         self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part)
         if self._budget is not None:
@@ -279,32 +279,4 @@ class SpectrumRecorder:
             self._errors += 1
             if self._errors == 1:
                 text = "the recorder failed at step %d, and training goes on without this event: %s"
-                _logger.warning(text, self._step, error, exc_info=True)
-
-
-def _writable_folder(folder: Path) -> Path:
-    """The folder, made if need be; an OSError that says what to do where nothing can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f"writable-{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, "folder is a file: name a folder", str(folder)) from error
-    except OSError as error:
-        text = f"cannot write to folder ({error.strerror}): name a folder that this process may write to"
-        raise OSError(error.errno, text, str(folder)) from error
-    return folder
-
-
-def _warn_of_later_steps(folder: Path, run: str, first_step: int) -> None:
-    """Say that a session of this run has steps which this one is going to replace."""
-    for file in recording_files(folder):
-        if file.content != "spectra":
-            continue
-        header, _ = read_spectra_file(file.path)
-        last = last_step(file.path)
-        if header is not None and header["run"] == run and last is not None and last >= first_step:
-            text = "%s holds steps up to %d of run %r: what it holds from step %d on is replaced when this run is read"
-            _logger.warning(text, folder, last, run, first_step)
-            return
+                _logger.warning(text, self._step, remedy(error), exc_info=True)

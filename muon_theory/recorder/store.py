@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from muon_theory.recorder.faults import remedy
 from muon_theory.recorder.journal import FORMAT_VERSION, Journal
 from muon_theory.recorder.layout import (
     METADATA_KEY,
@@ -135,7 +136,8 @@ class SpectrumStore:
             if self._events and spectra is not None:
                 _atomically(spectra.path.with_suffix(".parquet"), lambda path: self._write(spectra.path, path))
         except (OSError, ValueError, pa.ArrowException) as error:
-            _logger.warning("compaction failed, the events stay in the journals of %s: %s", self.folder, error)
+            text = "compaction failed, the events stay in the journals of %s: %s"
+            _logger.warning(text, self.folder, remedy(error))
             return
         # From here on nothing appends to the old journals, whatever interrupts.
         self._spectra = self._matrices = None

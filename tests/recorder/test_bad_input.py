@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
             def deny(self, *_, **__):
                 raise PermissionError(13, "Permission denied", str(self))
 
-            monkeypatch.setattr("pathlib.Path.touch", deny)
+            monkeypatch.setattr("pathlib.Path.write_bytes", deny)
         with pytest.raises(PermissionError, match="name a folder that this process may write to"):
             SpectrumRecorder(optimizer, model, tmp_path)
     finally:
