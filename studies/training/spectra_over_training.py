@@ -35,7 +35,10 @@ from muon_theory.training import train
 from studies.training._paired import over_seeds
 
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
-RATES = {"perceptron": {"sgd": 0.02, "adamw": 1e-3, "muon": 0.02}, "convolutions": {"sgd": 0.02, "adamw": 3e-3, "muon": 0.02}}  # fmt: skip  # noqa: E501
+RATES = {
+    "perceptron": {"sgd": 0.02, "adamw": 1e-3, "muon": 0.02},
+    "convolutions": {"sgd": 0.02, "adamw": 3e-3, "muon": 0.02},
+}
 KINDS, LAYER = ("gradient", "momentum", "update"), {"perceptron": "layer2.weight", "convolutions": "conv3.weight"}
 LEVELS = np.linspace(0, 1, 9)
 
@@ -95,19 +98,16 @@ def figure(table: pd.DataFrame) -> Figure:
             _courses(axis, rows.query("kind == @kind"))
             axis.set_title(f"{kind} of {LAYER[str(network)].split('.')[0]} ({shape})")
         axes[line, 0].set_ylabel(f"{part.dataset.iloc[0]}: rank / {rows['rank'].iloc[0]}")
-        accuracy = part.groupby("optimizer").test_accuracy.median()
-        texts.append(f"{part.dataset.iloc[0]}, {network}, {part.steps.iloc[0]} steps of 64, median test accuracy "
-                     + ", ".join(f"{OPTIMIZERS[name]} {100 * accuracy[name]:.1f} %" for name in OPTIMIZERS))  # fmt: skip
+        accuracy = 100 * part.groupby("optimizer").test_accuracy.median()
+        reached = ", ".join(f"{OPTIMIZERS[name]} {accuracy[name]:.1f} %" for name in OPTIMIZERS)
+        texts.append(f"{part.dataset.iloc[0]}, {network}, {part.steps.iloc[0]} steps of 64, median accuracy {reached}")
         if line == 0:
             for axis, kind in zip(axes[2], KINDS, strict=True):
                 _spectra(axis, rows[(rows.kind == kind) & (rows.step == rows.step.max())])
     axes[2, 0].set_ylabel("σᵢ / σ₁, last step")
     axes[0, 0].legend(fontsize=6)
-    text = (
-        f"; {table.seed.nunique()} seeds: median and range; learning rates untuned. Solid: effective rank exp(entropy),"
-    )
-    small_print(drawing, ".\n".join(texts) + text + "\ndotted: stable rank. Last line: "
-                f"{table.dataset.iloc[0]}. Exact spectra, float32, CPU.")  # fmt: skip
+    text = f"Solid: effective rank exp(entropy), dotted: stable rank; {table.seed.nunique()} seeds, median and range; "
+    small_print(drawing, ".\n".join([*texts, text + "learning rates untuned, linear decay. Exact spectra, CPU"]) + ".")
     return drawing
 
 
@@ -142,8 +142,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     low = {"values": means.loc["sgd", "update"].stable.tolist(), "bound": 0.1}
     full, adam = (means.loc[name, "update"].effective.tolist() for name in ("muon", "adamw"))
     return [
-        Claim(id="SO-SGD", statement="SGD's updates have a stable rank of at most a tenth of the full one", relation="<=",
-              parameters=low, mutations=(Mutation("of a thousandth", {"bound": 1e-3}),), **rest),
+        Claim(id="SO-SGD", statement="SGD's updates have a stable rank of at most a tenth of the full one",
+              relation="<=", parameters=low, mutations=(Mutation("of a thousandth", {"bound": 1e-3}),), **rest),
         Claim(id="SO-MUON", statement="Muon's updates have an effective rank of at least 9/10 of the full one",
               relation=">=", parameters={"values": full, "bound": 0.9},
               mutations=(Mutation("AdamW's", {"values": adam}),), **rest),
