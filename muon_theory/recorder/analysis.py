@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,9 @@ def summarize_spectra(table: pd.DataFrame) -> pd.DataFrame:
         DataFrame with one row a spectrum, in the same order: run, step, layer, kind, rows, columns; spectral_norm
         (sigma_1), frobenius_norm and nuclear_norm in the unit of sigma; stable_rank, nuclear_rank (both from 1 to
         min(rows, columns), 0 for a zero matrix); entropy (of the normalised sigma, nats; -inf for a zero matrix);
-        share_above_floor (share of the directions with sigma > noise_floor, 0 to 1). A spectrum of NaN gives NaN.
+        share_above_floor (share of the directions with sigma > noise_floor, 0 to 1). A spectrum of NaN gives NaN. Of
+        condensed spectra (column condensed) all numbers are those of the whole spectrum but share_above_floor, which
+        the quantiles tell up to 1/64.
 
     Raises:
         ValueError: a column is missing.
@@ -38,9 +41,14 @@ def summarize_spectra(table: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in (*_IDENTITY, "noise_floor", "sigma") if name not in table.columns]
     if missing:
         raise ValueError(f"table has no column {missing}: pass the DataFrame of read_spectra")
-    pairs = zip(table["sigma"], table["noise_floor"], strict=True)
+    condensed = table["condensed"] if "condensed" in table.columns else [False] * len(table)
+    rows = zip(table.to_dict("records"), condensed, strict=True)
     numbers = pd.DataFrame(
-        [_summary(np.asarray(sigma), float(floor)) for sigma, floor in pairs], columns=list(_COLUMNS)
+        [
+            _condensed_summary(row) if few else _summary(np.asarray(row["sigma"]), float(row["noise_floor"]))
+            for row, few in rows
+        ],
+        columns=list(_COLUMNS),
     )
     return pd.concat([table[_IDENTITY].reset_index(drop=True), numbers], axis=1)
 
@@ -67,4 +75,22 @@ def _summary(sigma: np.ndarray, floor: float) -> tuple[float, ...]:
         nuclear_rank(sigma),
         spectral_entropy(sigma),
         float(np.mean(sigma > floor)),
+    )
+
+
+def _condensed_summary(row: dict[str, Any]) -> tuple[float, ...]:
+    """The numbers of a spectrum in quantiles: from its norms and entropy, which are those of the whole spectrum."""
+    quantiles = np.asarray(row["sigma"])
+    if np.isnan(quantiles).any():
+        return (math.nan,) * len(_COLUMNS)
+    largest, frobenius, nuclear = float(quantiles[0]), float(row["frobenius_norm"]), float(row["nuclear_norm"])
+    above = np.interp(-row["noise_floor"], -quantiles, np.linspace(0, 1, len(quantiles)), left=0.0, right=1.0)
+    return (
+        largest,
+        frobenius,
+        nuclear,
+        (frobenius / largest) ** 2 if largest else 0.0,
+        (nuclear / frobenius) ** 2 if frobenius else 0.0,
+        float(row["entropy"]),
+        float(above),
     )

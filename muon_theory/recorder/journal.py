@@ -18,8 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FORMAT_VERSION = 1
-"""Version of everything the recorder stores: journals, Parquet parts and matrix parts."""
+FORMAT_VERSION = 2
+"""Newest version of what the recorder stores, in journals, Parquet parts and matrix parts, and newest that is read.
+
+Version 2 has columns for condensed spectra; a session that condenses none writes version 1.
+"""
 
 _FILE_MARK = b"muon_theory journal\n"
 _RECORD_MARK = b"\xf5REC"
@@ -32,7 +35,8 @@ class Journal:
 
     Args:
         path: file to create; it must not exist.
-        header: what the records belong to, stored as JSON in the first record.
+        header: what the records belong to, stored as JSON in the first record; `format_version` in it, 1 where it is
+            missing, is that of the file.
 
     Source: elementary (write-ahead logging).
 
@@ -49,7 +53,7 @@ class Journal:
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         self._size = 0
-        self._write(_FILE_HEAD.pack(_FILE_MARK, FORMAT_VERSION) + _record(json.dumps(header).encode()))
+        self._write(_FILE_HEAD.pack(_FILE_MARK, header.get("format_version", 1)) + _record(json.dumps(header).encode()))
 
     def append(self, payload: bytes) -> None:
         """Append one record; when the call returns, the record survives the end of the process.

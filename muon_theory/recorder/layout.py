@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muon_theory.recorder.journal import read_journal, refuse_newer
+from muon_theory.recorder.quantiles import condensed_spectrum
 
 SCHEMA = pa.schema([
     ("run", pa.string()),
@@ -41,6 +42,15 @@ SCHEMA = pa.schema([
     ("sigma", pa.list_(pa.float64())),
 ])
 """Columns of a recording, in journals and Parquet parts alike."""
+
+CONDENSED_SCHEMA = pa.schema([
+    *SCHEMA,
+    ("condensed", pa.bool_()),
+    ("frobenius_norm", pa.float64()),
+    ("nuclear_norm", pa.float64()),
+    ("entropy", pa.float64()),
+])
+"""Columns where spectra of large matrices are condensed: sigma holds their quantiles then, and sums the rest."""
 
 METADATA_KEY = b"muon_theory"
 """Key of the header (JSON) in the metadata of a Parquet part."""
@@ -72,7 +82,7 @@ class Spectrum:
         columns: columns n of the matrix.
         dtype: dtype of the matrix as torch names it, e.g. `float32`.
         noise_floor: below this value sigma says nothing, in the unit of sigma.
-        sigma: singular values, shape (min(m, n),), float64, descending.
+        sigma: singular values, shape (min(m, n),), float64, descending. (Condensed when they are stored, if at all.)
 
     Source: elementary.
     """
@@ -111,12 +121,27 @@ def _listing(folder: Path) -> list[RecordingFile]:
     return sorted(files, key=lambda file: (file.session, file.part, file.path.name))
 
 
-def event_record(run: str, spectra: Sequence[Spectrum]) -> bytes:
+def schema_of(header: Mapping[str, Any] | None) -> pa.Schema:
+    """The columns of the files of a session.
+
+    Args:
+        header: the session's header; None where it is not known.
+
+    Returns:
+        `SCHEMA`, or from format version 2 on `CONDENSED_SCHEMA`.
+
+    Source: elementary.
+    """
+    return SCHEMA if header is None or header.get("format_version", 1) == 1 else CONDENSED_SCHEMA
+
+
+def event_record(run: str, spectra: Sequence[Spectrum], quantiles_above: int | None = None) -> bytes:
     """The journal record of one event: its rows as an Arrow record batch.
 
     Args:
         run: name of the run.
         spectra: the rows of the event.
+        quantiles_above: spectra of more values than that are condensed; None: none, and no columns for it.
 
     Returns:
         the bytes of the batch, without its schema.
@@ -124,12 +149,22 @@ def event_record(run: str, spectra: Sequence[Spectrum]) -> bytes:
     Source: elementary.
     """
     columns = {name: [getattr(each, name) for each in spectra] for name in SCHEMA.names[1:-1]}
-    offsets = np.concatenate([[0], np.cumsum([len(each.sigma) for each in spectra])]).astype(np.int32)
-    values = np.concatenate([each.sigma for each in spectra]) if spectra else np.empty(0)
+    condensed = [
+        condensed_spectrum(each.sigma) if quantiles_above is not None and len(each.sigma) > quantiles_above else None
+        for each in spectra
+    ]
+    stored = [each.sigma if few is None else few.quantiles for each, few in zip(spectra, condensed, strict=True)]
+    offsets = np.concatenate([[0], np.cumsum([len(sigma) for sigma in stored])]).astype(np.int32)
+    values = np.concatenate(stored) if stored else np.empty(0)
     arrays = [pa.array([run] * len(spectra), pa.string())]
     arrays += [pa.array(values_of, SCHEMA.field(name).type) for name, values_of in columns.items()]
     arrays.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, pa.float64())))
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA).serialize().to_pybytes()
+    if quantiles_above is None:
+        return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA).serialize().to_pybytes()
+    arrays.append(pa.array([few is not None for few in condensed], pa.bool_()))
+    for name in CONDENSED_SCHEMA.names[len(arrays) :]:
+        arrays.append(pa.array([None if few is None else getattr(few, name) for few in condensed], pa.float64()))
+    return pa.RecordBatch.from_arrays(arrays, schema=CONDENSED_SCHEMA).serialize().to_pybytes()
 
 
 def read_spectra_file(path: Path) -> tuple[dict[str, Any] | None, Iterator[pa.RecordBatch]]:
@@ -149,11 +184,12 @@ def read_spectra_file(path: Path) -> tuple[dict[str, Any] | None, Iterator[pa.Re
     if path.suffix == ".journal":
         records = read_journal(path)
         try:
-            header = next(records, None)
+            beginning = next(records, None)
         except FileNotFoundError:
             return read_spectra_file(path.with_suffix(".parquet"))
-        batches = (pa.ipc.read_record_batch(pa.py_buffer(record), SCHEMA) for record in records)
-        return (None if header is None else json.loads(header)), batches
+        header = None if beginning is None else json.loads(beginning)
+        schema = schema_of(header)
+        return header, (pa.ipc.read_record_batch(pa.py_buffer(record), schema) for record in records)
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:

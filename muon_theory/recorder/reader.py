@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from muon_theory.recorder.layout import SCHEMA, RecordingFile, read_spectra_file, recording_files
+from muon_theory.recorder.layout import CONDENSED_SCHEMA, SCHEMA, RecordingFile, read_spectra_file, recording_files
+from muon_theory.recorder.quantiles import condensed_spectrum
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _IDENTITY = ["run", "step", "layer", "kind"]
+_SUMS = ("frobenius_norm", "nuclear_norm", "entropy")
 _logger = logging.getLogger(__name__)
 
 
@@ -37,7 +40,9 @@ def read_spectra(folder: str | os.PathLike[str]) -> pd.DataFrame:
         `KINDS`): run (text), step (int64), layer (text), kind (text), rows and columns (int64), dtype (text, as torch
         names it), noise_floor (float64, in the unit of sigma; NaN where the matrix held NaN or inf), sigma (float64
         arrays of shape (min(rows, columns),), descending; all NaN where the matrix held NaN or inf). A folder without
-        a recorded event gives no rows.
+        a recorded event gives no rows. Where a recorder condensed spectra (`quantiles_above`), four columns more say
+        which: condensed (bool; sigma of those rows holds 65 quantiles, see `muon_theory.recorder.quantiles`), and, of
+        every row's whole spectrum, frobenius_norm, nuclear_norm (in the unit of sigma) and entropy (nats).
 
     A folder that does not exist is refused with a FileNotFoundError, a file with a NotADirectoryError, a part that is
     damaged or that a newer release wrote with a ValueError that names it.
@@ -98,11 +103,37 @@ def _concatenated(files: list[RecordingFile]) -> tuple[pd.DataFrame, dict[int, d
             batches.append(batch)
             sessions += [file.session] * batch.num_rows
             headers[file.session] = header or {}
-    rows = pa.Table.from_batches(batches, SCHEMA)
+    rows = _table(batches)
     table = rows.drop_columns("sigma").to_pandas()
     table["sigma"] = pd.Series([sigma for chunk in rows["sigma"].chunks for sigma in _arrays(chunk)], dtype=object)
+    if "condensed" in table.columns:
+        table = _with_sums(table)
     table["session"] = np.array(sessions, dtype=np.int64)
     return table, headers
+
+
+def _table(batches: list[pa.RecordBatch]) -> pa.Table:
+    """The batches in one table, with the columns of condensed spectra where at least one of them has any."""
+    if not any("condensed" in batch.schema.names and pc.any(batch["condensed"]).as_py() for batch in batches):
+        return pa.Table.from_batches([batch.select(SCHEMA.names) for batch in batches], SCHEMA)
+    whole = []
+    for batch in batches:
+        arrays = list(batch.columns)
+        for name in CONDENSED_SCHEMA.names[len(arrays) :]:
+            arrays.append(pa.nulls(batch.num_rows, CONDENSED_SCHEMA.field(name).type))
+        whole.append(pa.RecordBatch.from_arrays(arrays, schema=CONDENSED_SCHEMA))
+    return pa.Table.from_batches(whole, CONDENSED_SCHEMA)
+
+
+def _with_sums(table: pd.DataFrame) -> pd.DataFrame:
+    """The sums of the spectra that are stored whole, beside those of the condensed ones."""
+    condensed = table["condensed"].fillna(False).astype(bool).to_numpy()
+    sums = {name: table[name].to_numpy(dtype=np.float64, copy=True) for name in _SUMS}
+    for row in np.flatnonzero(~condensed):
+        found = condensed_spectrum(table["sigma"].iloc[row])
+        for name in _SUMS:
+            sums[name][row] = getattr(found, name)
+    return table.assign(condensed=condensed, **sums)
 
 
 def _arrays(lists: pa.ListArray) -> list[np.ndarray]:

@@ -16,11 +16,11 @@ from muon_theory.recorder.faults import remedy
 from muon_theory.recorder.journal import FORMAT_VERSION, Journal
 from muon_theory.recorder.layout import (
     METADATA_KEY,
-    SCHEMA,
     Spectrum,
     event_record,
     read_spectra_file,
     recording_files,
+    schema_of,
 )
 from muon_theory.recorder.matrices import MatrixKey, compact_matrices, event_blob
 
@@ -40,6 +40,7 @@ class SpectrumStore:
         first_step: step at which the session begins.
         layers: name and shape of each parameter whose matrices are recorded.
         events_per_part: events between two compactions.
+        quantiles_above: spectra of more values than that are stored as quantiles; None: none.
 
     Source: elementary (write-ahead log and compaction).
     """
@@ -51,11 +52,13 @@ class SpectrumStore:
         first_step: int,
         layers: Mapping[str, Sequence[int]],
         events_per_part: int,
+        quantiles_above: int | None = None,
     ) -> None:
         self.folder = folder
         self.session = max((file.session for file in recording_files(folder)), default=0)
         self._part = 0
         self._events_per_part = events_per_part
+        self._quantiles_above = quantiles_above
         self._events = 0
         self._process = os.getpid()
         self._matrices: Journal | None = None
@@ -64,7 +67,7 @@ class SpectrumStore:
             self.session += 1
             self.run = run or f"run_{self.session}"
             self.header = {
-                "format_version": FORMAT_VERSION,
+                "format_version": 1 if quantiles_above is None else FORMAT_VERSION,
                 "run": self.run,
                 "first_step": first_step,
                 "layers": {name: list(shape) for name, shape in layers.items()},
@@ -89,7 +92,7 @@ class SpectrumStore:
             self._matrices = self._matrices or self._open("matrices")
             self._matrices.append(event_blob(matrices))
         self._spectra = self._spectra or self._open("spectra")
-        self._spectra.append(event_record(self.run, spectra))
+        self._spectra.append(event_record(self.run, spectra, self._quantiles_above))
         self._events += 1
         if self._events % self._events_per_part == 0:
             self._compact()
@@ -153,7 +156,7 @@ class SpectrumStore:
 
     def _write(self, journal: Path, path: Path) -> None:
         header, batches = read_spectra_file(journal)
-        schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(header).encode()})
+        schema = schema_of(header).with_metadata({METADATA_KEY: json.dumps(header).encode()})
         # pyarrow takes lists of columns here; its type stubs say bool
         split: Any = ["sigma.list.element"]
         named: Any = ["run", "layer", "kind", "dtype"]
