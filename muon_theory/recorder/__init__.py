@@ -1,7 +1,7 @@
 """The spectrum recorder: exact singular values of what an optimizer works on, from real training."""
 
 from muon_theory.recorder.analysis import summarize_spectra
-from muon_theory.recorder.kinds import KINDS
+from muon_theory.recorder.kinds import KINDS, STEP_KINDS
 from muon_theory.recorder.reader import read_matrices, read_spectra
 from muon_theory.recorder.recorder import SpectrumRecorder
 from muon_theory.recorder.schedule import Schedule, at, every, first, last, log_spaced
@@ -9,6 +9,7 @@ from muon_theory.recorder.sinks import Sink, TensorBoardSink, TrackioSink, Wandb
 
 __all__ = [
     "KINDS",
+    "STEP_KINDS",
     "Schedule",
     "Sink",
     "SpectrumRecorder",

@@ -8,6 +8,9 @@
   the weights are bfloat16 or float16, whose differences are mostly rounding, it is what the optimizer meant to add, in
   the weights' dtype, from optimizers that tell (`muon_theory.optimizers.Muon`), and not recorded from others.
 - `weight`: the parameter after the step.
+- `activation`: what the layer was called with in the forward passes of the step, those of accumulation together, as a
+  matrix whose rows are the vectors that W (out, -1) was applied to: tokens or samples of a linear layer, patches of a
+  convolution. Linear and convolution layers, in training mode and with gradients enabled. Never stored as a matrix.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ from muon_theory.spectra.singular_values import gram_error
 
 _ASKED_ACCURACY, _ASKED_DOWN_TO = 1e-4, 3e-6  # what a recording promises, see `muon_theory.recorder.measure`
 
-KINDS = ("gradient", "momentum", "lmo_input", "update", "weight")
+STEP_KINDS = ("gradient", "momentum", "lmo_input", "update", "weight")
+"""What can be taken from an optimizer's step alone; recorded unless other kinds are asked for."""
+
+KINDS = (*STEP_KINDS, "activation")
 """Everything that can be recorded, in the order of a recording's rows."""
 
 

@@ -20,6 +20,7 @@ from muon_theory.recorder.faults import remedy, warn_of_later_steps, writable_fo
 from muon_theory.recorder.layout import Spectrum
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, measure
+from muon_theory.recorder.quantiles import QUANTILES
 from muon_theory.recorder.schedule import checked_count, default_schedule, every
 from muon_theory.recorder.sinks import GuardedSinks, Sink
 from muon_theory.recorder.source import MatrixSource, checked_optimizers
@@ -51,7 +52,7 @@ class SpectrumRecorder:
         model: the module whose parameter names become the layers; the optimizer may hold a part of its parameters.
         folder: where the recording goes; made if need be. What it already holds stays.
         schedule: callable step -> bool; None: `first(4) | log_spaced(8) | every(100)`.
-        kinds: which of `KINDS` to record; None: all.
+        kinds: which of `KINDS` to record; None: all but `activation`.
         run: name of the run; None: `run_<session>`, a new one each time. To resume a run give the same name and the
             step in `first_step`; later rows of the interrupted session are then replaced.
         store_matrices: store the matrices too (safetensors), to be read with `read_matrices`.
@@ -61,6 +62,9 @@ class SpectrumRecorder:
         layers: names of the parameters to record; None: every matrix of the optimizer.
         strict: raise errors of the recorder instead of logging them.
         sinks: where a few scalars of each event go besides, such as TensorBoardSink(folder).
+        quantiles_above: of spectra with more values than this, an int >= 65, only 65 quantiles and the exact norms and
+            entropy are stored, see `muon_theory.recorder.quantiles`; 4096 suits large language models. None: every
+            spectrum is stored whole.
         overhead: share of the wall time, in (0, 1), that recording may take: the recorder times itself and takes of the
             steps that the schedule offers (None: all) as many as fit, see `muon_theory.recorder.budget`; a resumed run
             (`run`) goes on with its account. None: every step that the schedule offers.
@@ -107,6 +111,7 @@ class SpectrumRecorder:
         strict: bool = False,
         sinks: Iterable[Sink] = (),
         overhead: float | Budget | None = None,
+        quantiles_above: int | None = None,
     ) -> None:
         if schedule is not None and not callable(schedule):
             raise TypeError(f"schedule is {schedule!r}: pass a callable step -> bool such as every(10)")
@@ -120,11 +125,13 @@ class SpectrumRecorder:
         self._run = run
         self._step = checked_count("first_step", first_step, 0)
         self._events_per_part = checked_count("events_per_part", events_per_part, 1)
+        self._above = None if quantiles_above is None else checked_count("quantiles_above", quantiles_above, QUANTILES)
         self._store_matrices, self._strict = store_matrices, strict
         self._sinks = GuardedSinks(sinks, strict)
         self._folder = writable_folder(Path(folder))
         self._store: SpectrumStore | None = None
         self._hooks: StepHooks | None = None
+        self._asked_for: int | None = None
         self._due = False
         self._spectra: list[Spectrum] = []
         self._kept: dict[MatrixKey, Tensor] = {}
@@ -163,7 +170,9 @@ class SpectrumRecorder:
             self._hooks.finish()
         if step < self._step:
             raise ValueError(f"step is {step}, before {self._step}: to go back, enter a new recorder with first_step")
-        self._step = step
+        if step > self._step:
+            self._step = step
+            self._look_ahead()
 
     def __enter__(self) -> Self:
         """Claim a session in the folder and hook the optimizer."""
@@ -172,11 +181,12 @@ class SpectrumRecorder:
         if self._run is not None:
             warn_of_later_steps(self._folder, self._run, self._step)
         shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
-        self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part)
+        self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part, self._above)
         if self._budget is not None:
             self._budget.begin(self._folder, self._run)
         self._errors = 0
         self._hooks = StepHooks(self._optimizers, self)
+        self._look_ahead()
         return self
 
     def __exit__(
@@ -201,9 +211,10 @@ class SpectrumRecorder:
             _logger.warning("the recorder of %s met %d errors: as many events are missing", self._folder, self._errors)
 
     def begin(self) -> None:
-        """Ask the schedule whether the step that begins is recorded."""
-        self._forget()
-        self._guarded(self._ask)
+        """Ask the schedule whether the step that begins is recorded, unless it was asked before its forward pass."""
+        if self._asked_for != self._step:
+            self._forget()
+            self._guarded(self._ask)
 
     def before(self, optimizer: Optimizer) -> None:
         """Keep what the optimizer's step is going to overwrite."""
@@ -228,9 +239,18 @@ class SpectrumRecorder:
         finally:
             self._step += counted
             self._forget()
+            self._look_ahead()
 
     def _ask(self) -> None:
         self._due = bool(self._schedule(self._step)) and (self._budget is None or self._budget.allows())
+
+    def _look_ahead(self) -> None:
+        """Ask for the coming step already now, where its forward passes are recorded."""
+        if self._source.looks_ahead and self._hooks is not None:
+            self._forget()
+            self._asked_for = self._step
+            self._guarded(self._ask)
+            self._guarded(partial(self._source.arm, self._due))
 
     def _booked(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._budget is None else self._budget.spending()
@@ -248,7 +268,7 @@ class SpectrumRecorder:
 
     def _measure(self, optimizer: Optimizer) -> None:
         def keep(each: RecordedMatrix) -> RecordedMatrix:
-            if self._store_matrices and each.matrix.device.type != "meta":
+            if self._store_matrices and each.key.kind != "activation":
                 self._kept[each.key] = each.matrix
             return each
 

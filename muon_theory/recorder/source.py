@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from muon_theory.recorder.activations import GRAM_RESOLUTION, LayerInputs
 from muon_theory.recorder.kinds import (
     KINDS,
+    STEP_KINDS,
     as_matrix,
     ask_for_details,
     drop_details,
@@ -46,7 +48,7 @@ class MatrixSource:
     Args:
         optimizers: any torch optimizers, each with parameters of its own.
         model: the module whose parameter names are used.
-        kinds: which of `KINDS` to take; None: all.
+        kinds: which of `KINDS` to take; None: all but `activation`.
         layers: names of the parameters to take; None: every matrix of the optimizer.
 
     Raises:
@@ -71,6 +73,7 @@ class MatrixSource:
         self._names: dict[Tensor, str] = {}
         self._before: dict[Tensor, Tensor] = {}
         self._asked: list[Optimizer] = []
+        self._inputs = LayerInputs(model, [])
         self._said: set[str] = set()
         found = self.layers(strict=True)
         for layer in found:
@@ -116,6 +119,31 @@ class MatrixSource:
             self._say_once("unknown", "a parameter of shape %s is not in the model: it is not recorded", shape)
         return [layer for layer in found if self._chosen is None or layer.name in self._chosen]
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether it must be known before the forward pass that a step is recorded.
+
+        Source: elementary.
+        """
+        return "activation" in self.kinds
+
+    def arm(self, due: bool) -> None:
+        """Before the forward passes of a step: hook the layers if it is recorded, else see to it that none is hooked.
+
+        Args:
+            due: whether the coming step is recorded.
+
+        Source: elementary.
+        """
+        if not due:
+            self._inputs.disarm()
+            return
+        weights = [layer.parameter for layer in self.layers()]
+        if not self._inputs.asked_for(weights):
+            self._inputs.disarm()
+            self._inputs = LayerInputs(self._model, weights)
+        self._inputs.arm()
+
     def before_step(self, optimizer: Optimizer) -> None:
         """Keep what the step is going to overwrite: the weights, where a kind needs them.
 
@@ -140,6 +168,8 @@ class MatrixSource:
         Source: elementary.
         """
         self._before = {}
+        self._inputs.disarm()
+        self._inputs.clear()
         while self._asked:
             drop_details(self._asked.pop())
 
@@ -157,11 +187,14 @@ class MatrixSource:
         """
         for layer in self.layers(optimizer):
             for kind in self.kinds:
+                if kind == "activation":
+                    yield from self._activation(layer, step)
+                    continue
                 tensor = self._take(kind, layer)
                 if tensor is not None:
                     differences = kind == "update" and _resolves_updates(layer.parameter)
                     rounded = layer.parameter.detach() if differences else None
-                    known = self._known(kind, layer)
+                    known = self._known(kind, layer, tensor)
                     yield RecordedMatrix(MatrixKey(step, layer.name, kind), as_matrix(tensor), rounded, known)
 
     def _matrices(self, stepped_by: Optimizer | None = None) -> list[Layer]:
@@ -206,10 +239,34 @@ class MatrixSource:
             self._say_once("update", text, parameter.dtype, layer.name, type(layer.optimizer).__name__)
         return update
 
-    def _known(self, kind: str, layer: Layer) -> KnownSpectrum | None:
-        """The singular values of the LMO input, where the optimizer has formed them."""
-        sigma = lmo_spectrum(layer.optimizer, layer.parameter) if kind == "lmo_input" else None
-        return None if sigma is None else KnownSpectrum(sigma)
+    def _activation(self, layer: Layer, step: int) -> Iterator[RecordedMatrix]:
+        inputs = self._inputs.of(layer.parameter)
+        if inputs is None or inputs.rows == 0:
+            if layer.parameter in self._inputs.weights:
+                text = "no input of %s was seen: its layer was not called in training mode, or compiled before"
+            else:
+                text = "the input of %s is not recorded: it is the weight of no Linear or convolution layer"
+            self._say_once(text, text, layer.name)
+            return
+        key, matrix = MatrixKey(step, layer.name, "activation"), inputs.matrix()
+        if matrix is not None:
+            yield RecordedMatrix(key, matrix)
+        else:
+            shape = torch.empty(inputs.rows, inputs.columns, dtype=inputs.dtype, device="meta")
+            yield RecordedMatrix(key, shape, known=KnownSpectrum(inputs.spectrum(), GRAM_RESOLUTION))
+
+    def _known(self, kind: str, layer: Layer, tensor: Tensor) -> KnownSpectrum | None:
+        """The singular values that the optimizer has formed: of the LMO input, and of a momentum that is the same."""
+        if kind not in ("momentum", "lmo_input"):
+            return None
+        sigma = lmo_spectrum(layer.optimizer, layer.parameter)
+        if sigma is None or (kind == "momentum" and not self._is_lmo_input(tensor, layer)):
+            return None
+        return KnownSpectrum(sigma)
+
+    def _is_lmo_input(self, tensor: Tensor, layer: Layer) -> bool:
+        found = lmo_input(layer.optimizer, layer.parameter, layer.group, None)
+        return found is not None and found.is_cpu and torch.equal(as_matrix(found), as_matrix(tensor))
 
     def _say_once(self, topic: str, text: str, *values: object) -> None:
         if topic not in self._said:
@@ -274,7 +331,7 @@ def checked_optimizers(optimizer: object) -> tuple[Optimizer, ...]:
 
 def _checked_kinds(kinds: Iterable[str] | None) -> tuple[str, ...]:
     if kinds is None:
-        return KINDS
+        return STEP_KINDS
     if isinstance(kinds, str):
         raise TypeError(f"kinds is the text {kinds!r}: pass a list, [{kinds!r}]")
     wanted = list(kinds)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from muon_theory.recorder import KINDS, read_matrices, read_spectra
+from muon_theory.recorder import STEP_KINDS, read_matrices, read_spectra
 
 SCRIPT = Path(__file__).parent / "recording_process.py"
 
@@ -80,7 +80,7 @@ def _check(folder: Path, completed: int, matrices: bool, surplus: int | None = 1
     steps = table["step"].unique().tolist()
     assert steps[: completed + 1] == list(range(completed + 1))
     assert surplus is None or len(steps) <= completed + 1 + surplus
-    assert (table.groupby("step").size() == len(KINDS) * len(script.SHAPES)).all()
+    assert (table.groupby("step").size() == len(STEP_KINDS) * len(script.SHAPES)).all()
     for row in table[table["kind"] == "gradient"].itertuples():
         expected = torch.linalg.svdvals(script.gradient(row.step, row.layer).double()).numpy()
         np.testing.assert_allclose(row.sigma, expected, rtol=1e-6)

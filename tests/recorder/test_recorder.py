@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from muon_theory.recorder import KINDS, SpectrumRecorder, at, every, read_matrices, read_spectra
+from muon_theory.recorder import STEP_KINDS, SpectrumRecorder, at, every, read_matrices, read_spectra
 from muon_theory.spectra import noise_floor
 
 
@@ -59,7 +59,7 @@ def test_every_kind_is_the_spectrum_of_the_matrix_it_names(tmp_path):
     assert table.columns.tolist() == [
         "run", "step", "layer", "kind", "rows", "columns", "dtype", "noise_floor", "sigma",
     ]  # fmt: skip
-    assert table["kind"].tolist() == [*KINDS, *KINDS]
+    assert table["kind"].tolist() == [*STEP_KINDS, *STEP_KINDS]
     assert table["layer"].tolist() == ["0.weight"] * 5 + ["2.weight"] * 5
     for kind, matrix in expected.items():
         row = _row(table, layer="0.weight", kind=kind)
@@ -245,7 +245,7 @@ def test_what_an_optimizer_does_not_have_is_left_out_and_said_once(tmp_path, cap
                     _step(model, optimizer)
     table = read_spectra(tmp_path)
     kinds = {run: set(rows["kind"]) for run, rows in table.groupby("run")}
-    assert kinds == {"SGD": set(KINDS) - {"momentum"}, "AdamW": set(KINDS) - {"lmo_input"}}
+    assert kinds == {"SGD": set(STEP_KINDS) - {"momentum"}, "AdamW": set(STEP_KINDS) - {"lmo_input"}}
     assert len(caplog.messages) == 2
     assert "SGD keeps no momentum" in caplog.messages[0]
     assert "LMO input of AdamW" in caplog.messages[1]
@@ -334,7 +334,7 @@ def test_muon_with_adamw_is_recorded_layer_by_layer(tmp_path):
     kinds = table[table["step"] == 2].groupby("layer")["kind"].agg(set)
     stepped_by_muon = {name for name, found in kinds.items() if "lmo_input" in found}
     assert stepped_by_muon
-    assert all(found >= set(KINDS) - {"lmo_input"} for found in kinds)
+    assert all(found >= set(STEP_KINDS) - {"lmo_input"} for found in kinds)
     for name in stepped_by_muon:
         parameter = dict(model.named_parameters())[name]
         taken = optimizer.lmo_input(parameter)
