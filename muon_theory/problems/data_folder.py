@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-logger = logging.getLogger(__name__)
 
 VARIABLE = "MUON_THEORY_DATA"
 
@@ -58,12 +55,12 @@ def data_folder(folder: str | os.PathLike[str] | None = None) -> Path:
 def fetch_mnist(
     folder: str | os.PathLike[str] | None = None,
     *,
-    mirrors: Iterable[str] = MNIST_MIRRORS,
+    mirrors: Sequence[str] = MNIST_MIRRORS,
     files: Mapping[str, str] = MNIST_FILES,
 ) -> list[Path]:
     """Download MNIST's four files into the data folder, each checked by its SHA-256.
 
-    What is there with the right checksum is kept, what is there with a wrong one is replaced.
+    What is there with the right checksum is kept, what is there with a wrong one is replaced; see `download`.
 
     Args:
         folder: data folder, resolved by `data_folder`.
@@ -80,21 +77,9 @@ def fetch_mnist(
     Source: LeCun, Cortes, Burges, the MNIST database; checksums of the original files.
 
     Cost: 11.6 MB, once. A file appears under its name only when complete and checked.
-    """
-    import pooch
+    """  # noqa: DOC502  (raised by download)
+    from muon_theory.problems.download import download
 
     target = data_folder(folder) / "mnist"
     target.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, checksum in files.items():
-        answers = []
-        for mirror in mirrors:
-            try:
-                paths.append(Path(pooch.retrieve(mirror + name, f"sha256:{checksum}", fname=name, path=target)))
-                break
-            except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
-                logger.warning("%s%s: %s", mirror, name, error)
-                answers.append(f"{mirror}: {error}")
-        else:
-            raise OSError(f"could not download {name} to {target}; place it there by hand. " + "; ".join(answers))
-    return paths
+    return [download(name, [mirror + name for mirror in mirrors], checksum, target) for name, checksum in files.items()]
