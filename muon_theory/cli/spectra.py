@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from muon_theory.cli.screen import screen
+from muon_theory.cli.screen import complain, screen
 
 SPECTRA_HELP = "Show the spectra recorded in a folder: first and last step of each matrix, or those asked for."
 
@@ -30,6 +31,10 @@ def _spectra(
     every: Annotated[bool, typer.Option("--all", help="Every recorded step.")] = False,
     layer: Annotated[str | None, typer.Option(help="Only layers whose name contains this.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind, e.g. gradient.")] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pdf|FILE.png|FOLDER", help="Draw all steps: a page a layer (.png: one layer)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show summaries of recorded spectra."""
@@ -44,6 +49,8 @@ def _spectra(
             if not chosen.any():
                 raise ValueError(f"--{column} {wanted}: recorded are {', '.join(sorted(set(table[column])))}")
             table = table[chosen]
+    if figure is not None:
+        _draw(folder, table, figure)
     if step:
         if missing := sorted(set(step) - set(table.step)):
             raise ValueError(f"--step {missing[0]}: recorded are {_some(sorted(set(table.step)))}")
@@ -57,6 +64,19 @@ def _spectra(
         return
     screen().print(_spectra_table(rows, several_runs=table.run.nunique() > 1))
     screen().print("below: singular values below the noise floor of the stored dtype, which say nothing")
+
+
+def _draw(folder: Path, table: Any, target: Path) -> None:
+    """Draw a page a layer and say where."""
+    from muon_theory.recorder.evolution import subspace_drift
+    from muon_theory.reporting.progress import progress
+    from muon_theory.reporting.run_figures import save_run_figures
+
+    layers = table[["run", "layer"]].drop_duplicates()
+    with progress(len(layers), "figures", unit="layers", shown=sys.stderr.isatty()) as bar:
+        drift = subspace_drift(folder)
+        files = save_run_figures(table, target, drift=drift, progress=lambda layer: bar.advance(note=layer))
+    complain(f"wrote {files[0]}" if len(files) == 1 else f"wrote {len(files)} files to {target}")
 
 
 def _summary(row: dict[str, Any]) -> dict[str, Any]:
