@@ -63,7 +63,7 @@ class StepHooks:
         self._came: list[int] = []
         self._skips: list[bool | _LateFlag] = []
         self._in_backward = False
-        self._cuts = 0
+        self._said_order = False
         self._handles: list[RemovableHandle] = []
         before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         for optimizer in optimizers:  # in steps that are compiled, too, the hooks are plain Python
@@ -121,7 +121,6 @@ class StepHooks:
         self._in_backward = _within_backward()
         self._listener.after(optimizer, skip)
         if len(self._came) == len(self._order):
-            self._cuts = 0
             if not any(isinstance(each, _LateFlag) and each.late for each in self._skips):
                 self.finish()
 
@@ -131,10 +130,11 @@ class StepHooks:
             return True
         if self._in_backward or _within_backward() or self._order[key] > self._order[self._came[-1]]:
             return False
-        self._cuts += 1
-        if self._cuts == 2:  # noqa: PLR2004  (once may be a scaler that skipped one of them)
-            text = "the optimizers do not step in the order of the list: every change of order counts as a new step"
-            _logger.warning("%s; list them in the order in which the loop steps them", text)
+        if not self._said_order:
+            self._said_order = True
+            text = "an optimizer stepped after one that is listed behind it, which was taken for the next step"
+            remedy = "list them in the order in which the loop steps them, unless a gradient scaler skipped one"
+            _logger.warning("%s: %s", text, remedy)
         return True
 
 
