@@ -10,6 +10,8 @@ import numpy
 import scipy
 import torch
 
+Clock = Callable[[], float]
+
 
 def machine() -> str:
     """Processor, threads and versions, one line."""
@@ -25,22 +27,29 @@ def machine() -> str:
     )
 
 
-def interleaved(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    contestants: dict[str, Callable[[], object]], rounds: int, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each contestant in each round, one call each and in turn, after one call to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for call in contestants.values():
         call()
     for _ in range(rounds):
         for name, call in contestants.items():
-            start = time.perf_counter()
+            start = clock()
             call()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
 
 
 def paired_ratio(seconds: dict[str, list[float]], name: str, reference: str) -> float:
     """Median over the rounds of the ratio of the two times within a round."""
     return statistics.median(a / b for a, b in zip(seconds[name], seconds[reference], strict=True))
+
+
+def paired_difference(seconds: dict[str, list[float]], name: str, reference: str) -> float:
+    """Median over the rounds of the difference of the two times within a round, in seconds."""
+    return statistics.median(a - b for a, b in zip(seconds[name], seconds[reference], strict=True))
 
 
 def report(title: str, seconds: dict[str, list[float]], reference: str, goals: dict[str, float]) -> bool:

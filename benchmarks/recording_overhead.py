@@ -1,87 +1,174 @@
-"""What recording costs beside the training step it belongs to; called by benchmarks/recorder.py."""
+"""What recording costs beside the training step it belongs to, and beside other loggers; for benchmarks/recorder.py."""
 
 import itertools
 import statistics
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 from unittest import mock
 
 import torch
-from paired_timing import interleaved, paired_ratio, report
+from paired_timing import Clock, interleaved, paired_difference
+from rival_loggers import RIVALS
 from torch import nn
 
 from muon_theory.optimizers import Muon
-from muon_theory.recorder import SpectrumRecorder, every, measure
+from muon_theory.problems.convolution_networks import tutorial_conv_net
+from muon_theory.recorder import SpectrumRecorder, every, exact_spectrum, measure
 from muon_theory.recorder.schedule import default_schedule
 
-PLAIN = "step without a recorder"
-ALL = "step recorded, all five kinds"
+PLAIN = "no recorder"
+SILENT = "recorder, step not scheduled"
+EVERY = "recorder, every step: gradient, momentum, update"
+ALL = "recorder, every step: all five kinds"
+SVDVALS = "the same three kinds by torch.linalg.svdvals"
 THREE = ["gradient", "momentum", "update"]
-STEPS_OF_A_RUN = 10_000
+FIVE = ["gradient", "momentum", "lmo_input", "update", "weight"]
+TUTORIAL_STEPS = 5 * 391
+BATCH = 128
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "auto": {"method": "auto"},
+    "exact": {"exact": True},
+}
+SHARE_OF_A_STEP, SHARE_OF_SVDVALS, SHARE_OF_A_RUN, SHARE_WHEN_SILENT = 0.6, 0.25, 0.01, 0.001
+
+Step = Callable[[], None]
 
 
-def perceptron() -> tuple[nn.Module, torch.Tensor]:
-    """The tutorial's 784-256-128-10, batch 64."""
-    layers = [nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)]
-    return nn.Sequential(*layers), torch.randn(64, 784)
-
-
-def convolution_net() -> tuple[nn.Module, torch.Tensor]:
-    """Three convolutions and two linear layers, 1.4 million parameters, batch 32."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise((3, 64, 128, 256)):
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    layers += [nn.Flatten(), nn.Linear(4096, 256), nn.ReLU(), nn.Linear(256, 10)]
-    return nn.Sequential(*layers), torch.randn(32, 3, 32, 32)
-
-
-def training_step(make: Callable[[], tuple[nn.Module, torch.Tensor]], stack: ExitStack, **options: object):
-    """A function that takes one training step with Muon on every matrix, recorded if there are options."""
-    torch.manual_seed(0)
-    model, inputs = make()
-    optimizer = Muon([p for p in model.parameters() if p.ndim >= 2], lr=0.01)
-    if options:
+def training_step(options: dict[str, Any], stack: ExitStack, **recording: Any) -> tuple[nn.Module, Step]:
+    """The tutorial's net for CIFAR-10 and a function that takes one training step of it with Muon."""
+    model = tutorial_conv_net(seed=0)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(8, BATCH, 3, 32, 32, generator=generator)
+    labels = torch.randint(10, (8, BATCH), generator=generator)
+    optimizer = Muon([p for p in model.parameters() if p.ndim >= 2], lr=0.01, weight_decay=0.0, **options)
+    if recording:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(SpectrumRecorder(optimizer, model, folder, **options))
+        stack.enter_context(SpectrumRecorder(optimizer, model, folder, **recording))
+    batches = itertools.cycle(zip(images, labels, strict=True))
 
     def step() -> None:
-        optimizer.zero_grad()
-        model(inputs).square().mean().backward()
+        inputs, wanted = next(batches)
+        model.zero_grad()
+        nn.functional.cross_entropy(model(inputs), wanted).backward()
         optimizer.step()
 
-    return step
+    return model, step
 
 
-def with_svdvals(step: Callable[[], None]) -> Callable[[], None]:
-    """The same step with torch.linalg.svdvals in float32 in place of the recorder's singular values."""
+@contextmanager
+def svdvals() -> Iterator[None]:
+    """torch.linalg.svdvals in float32 in place of the recorder's singular values, one matrix after the other."""
 
+    def large(_self: object, _layer: str, X: torch.Tensor, _rounded: object = None):
+        return torch.linalg.svdvals(X).double().numpy()
+
+    def small(X: torch.Tensor, **_: object) -> torch.Tensor:
+        return torch.linalg.svdvals(X).double()
+
+    with (
+        mock.patch.object(exact_spectrum.LayerSpectra, "spectrum", large),
+        mock.patch.object(measure, "singular_values", small),
+    ):
+        yield
+
+
+def recording_overhead(rounds: int, optimizers: list[str], clock: Clock) -> bool:
+    """Print what each way of recording adds to a training step; True if the goals are met."""
+    verdicts = [_overhead(rounds, name, clock) for name in optimizers]
+    return all(verdicts)
+
+
+def _overhead(rounds: int, name: str, clock: Clock) -> bool:
+    options = OPTIMIZERS[name]
+    with ExitStack() as stack:
+        recordings: dict[str, dict[str, Any]] = {
+            PLAIN: {},
+            SILENT: {"schedule": lambda _: False},
+            EVERY: {"schedule": every(1), "kinds": THREE},
+            ALL: {"schedule": every(1), "kinds": FIVE},
+            SVDVALS: {"schedule": every(1), "kinds": THREE},
+        }
+        contestants = {title: training_step(options, stack, **how)[1] for title, how in recordings.items()}
+        contestants[SVDVALS] = _within(svdvals, contestants[SVDVALS])
+        for title, start in RIVALS.items():
+            model, step = training_step(options, stack)
+            try:
+                log = start(model, stack)
+            except ImportError as error:
+                print(f"skipped: {title}, not importable ({error})")
+                continue
+            contestants[title] = _after(step, log)
+        seconds = interleaved(contestants, rounds, clock)
+    text = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    return _report(f"tutorial net for CIFAR-10, batch {BATCH}, Muon({text})", seconds)
+
+
+def _report(title: str, seconds: dict[str, list[float]]) -> bool:
+    whole = statistics.median(seconds[PLAIN])
+    extra = {name: paired_difference(seconds, name, PLAIN) for name in seconds}
+    rounds = len(seconds[PLAIN])
+    print(f"\n{title}: a training step takes {1e3 * whole:.1f} ms (median of {rounds}; paired differences to it)")
+    print(f"{'logged at every step':<52}{'adds ms':>9}{'of a step':>11}{'of svdvals':>12}")
+    for name, added in extra.items():
+        if name != PLAIN:
+            print(f"{name:<52}{1e3 * added:>9.2f}{added / whole:>11.3f}{added / extra[SVDVALS]:>12.3f}")
+    share = extra[EVERY] / whole
+    met = _goal("every step, of a training step", share, SHARE_OF_A_STEP)
+    met &= _goal("every step, of the same by svdvals", extra[EVERY] / extra[SVDVALS], SHARE_OF_SVDVALS)
+    for steps, binding in ((TUTORIAL_STEPS, True), (10_000, False)):
+        events = sum(map(default_schedule(), range(steps)))
+        for kinds, each in (("three kinds", EVERY), ("all five kinds", ALL)):
+            of_run = events * extra[each] / (steps * whole)
+            text = f"default schedule, {kinds}, {events} events in {steps} steps, of the run"
+            if binding and each == EVERY:
+                met &= _goal(text, of_run, SHARE_OF_A_RUN)
+            else:
+                print(f"{text}: {of_run:.4f}")
+    silent = silent_step_cost()
+    return (
+        _goal(f"silent step, {1e6 * silent:.1f} us by itself, of a training step", silent / whole, SHARE_WHEN_SILENT)
+        & met
+    )
+
+
+def silent_step_cost(steps: int = 4000, repeats: int = 9) -> float:
+    """Seconds that a recorder adds to a step it does not record, told from steps that do nothing else."""
+    with ExitStack() as stack:
+        models = [nn.Linear(2, 2, bias=False) for _ in range(2)]
+        plain, recorded = (torch.optim.SGD(model.parameters(), lr=0.0) for model in models)
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        schedule = default_schedule()
+        recorder = SpectrumRecorder(recorded, models[1], folder, schedule=lambda step: schedule(step) and False)
+        stack.enter_context(recorder)
+        times: dict[torch.optim.Optimizer, list[float]] = {plain: [], recorded: []}
+        for optimizer in [plain, recorded] * repeats:
+            start = time.perf_counter()
+            for _ in range(steps):
+                optimizer.step()
+            times[optimizer].append((time.perf_counter() - start) / steps)
+    return min(times[recorded]) - min(times[plain])
+
+
+def _goal(text: str, found: float, goal: float) -> bool:
+    print(f"{text}: {found:.4f}   goal <= {goal:g}: {'met' if found <= goal else 'MISSED'}")
+    return found <= goal
+
+
+def _within(context: Callable[[], AbstractContextManager[None]], step: Step) -> Step:
     def call() -> None:
-        with mock.patch.object(measure, "singular_values", lambda X, **_: torch.linalg.svdvals(X).double()):
+        with context():
             step()
 
     return call
 
 
-def recording_overhead(rounds: int) -> None:
-    """Print the time of a training step with each way of recording, as a ratio to the step without a recorder."""
-    for make in (perceptron, convolution_net):
-        with ExitStack() as stack:
-            contestants = {
-                PLAIN: training_step(make, stack),
-                "step with a recorder, not scheduled": training_step(make, stack, schedule=lambda _: False),
-                ALL: training_step(make, stack, schedule=every(1)),
-                "step recorded, gradient, momentum, update": training_step(make, stack, schedule=every(1), kinds=THREE),
-                "the same by torch.linalg.svdvals, float32": with_svdvals(
-                    training_step(make, stack, schedule=every(1), kinds=THREE)
-                ),
-            }
-            seconds = interleaved(contestants, rounds)
-        report(f"{make.__name__}: one training step with Muon", seconds, PLAIN, {})
-        events = sum(map(default_schedule(), range(STEPS_OF_A_RUN)))
-        share = (paired_ratio(seconds, ALL, PLAIN) - 1) * events / STEPS_OF_A_RUN
-        milliseconds = 1e3 * statistics.median(seconds[PLAIN])
-        print(
-            f"default schedule, {events} events in {STEPS_OF_A_RUN} steps of {milliseconds:.0f} ms: "
-            f"{100 * share:.1f} % of the run (computed from the ratio of all five kinds)"
-        )
+def _after(step: Step, log: Step) -> Step:
+    def call() -> None:
+        step()
+        log()
+
+    return call
