@@ -242,3 +242,19 @@ def test_zero_means_what_it_means_for_the_polar_factor(dtype):
 def test_bad_requests_are_refused(arguments, kind, words):
     with pytest.raises(kind, match=words):
         top_k(**({"X": torch.ones(3, 4), "k": 1} | arguments))
+
+
+def test_a_block_misses_no_direction_where_one_vector_does():
+    # nearly tied values at the k-th place, and the slowly rising edge of a Gaussian matrix; a vector misses about 1 in 20
+    generator = np.random.default_rng(0)
+    n, missed = 300, 0
+    for trial in range(60):
+        edge = 2 * math.sqrt(n) * np.cos(np.sort(generator.beta(1.5, 1.5, n)) * math.pi / 2)
+        cluster = np.concatenate([1 + 2e-3 * generator.uniform(size=6), np.sort(generator.uniform(size=n - 6))[::-1]])
+        sigma = np.sort(edge if trial % 2 else cluster)[::-1].copy()
+        k, accuracy = int(generator.integers(1, 6)), 10 ** -generator.uniform(1.5, 4)
+        found = top_k(torch.diag(torch.from_numpy(sigma)), k, accuracy=accuracy, method="block_lanczos")
+        exact = torch.eye(n, dtype=torch.float64)[:, :k]
+        error = float((found.U @ found.V.mT - exact @ exact.mT).norm()) / k**0.5
+        missed += float(found.error) <= accuracy < error
+    assert missed == 0
