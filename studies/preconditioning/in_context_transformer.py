@@ -29,7 +29,7 @@ from muon_theory.rooms.preconditioning.gradient_descent import regression_count,
 from muon_theory.rooms.preconditioning.iteration_counts import best_tuned, regression_instances
 
 ACCURACY, CONTEXT, STEPS = 1e-8, 40, (0.5, 0.7, 0.9, 0.95, 0.99, 0.999)
-CAPS, LARGEST = {"sign": 100_000, "adam": 20_000}, {"sign": 2, "adam": 3}  # powers of ten, to save time
+CAPS, LARGEST = {"sign": 30_000, "adam": 10_000}, {"sign": 2, "adam": 3}  # powers of ten, to save time
 NAMES = {"gradient": "gradient descent", "sign": "SignGD", "adam": "Adam", "muon_5": "Muon, q = 5",
          "muon_10": "Muon, q = 10", "muon_15": "Muon, q = 15", "muon_exact": "Muon, exact"}  # fmt: skip
 COLORS = {"gradient": OKABE_ITO["grey"], "sign": OKABE_ITO["vermillion"], "adam": OKABE_ITO["orange"],
@@ -41,7 +41,7 @@ def grid_of(method: str, condition_number: float, largest: float, hessian: float
     """The wide grid; of Adam fewer ratios at kappa = 100, and coarse grids where SignGD and Adam may not arrive."""
     grid = wide_grid(method, largest)
     if method == "adam" and condition_number == 100:
-        return grid.take(np.flatnonzero((1 - grid.ratio < 1e-2) & (1 - grid.ratio > 5e-4)))
+        return grid.take(np.flatnonzero((1 - grid.ratio < 6e-3) & (1 - grid.ratio > 3e-4) & (grid.second == 0.99)))
     if method == "adam" and condition_number > 100:
         gaps = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
         return settings_grid("adam", [largest * c for c in (0.02, 0.1, 0.5)], [1 - gap for gap in gaps],
