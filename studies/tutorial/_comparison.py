@@ -1,8 +1,8 @@
 """What the comparisons on MNIST and CIFAR-10 share: a run by the tutorial's recipe, the tuning, the published numbers.
 
 Tuned is the learning rate, alike for the three optimizers: a geometric grid of five around the published value that
-grows until the best is interior, judged by the validation loss on the last tenth of the training set after a shorter
-run on fewer images, with a seed of its own. Momentum and weight decay stay as published.
+grows until the best is interior, judged by the validation loss on the last tenth of the training set at the end of a
+run as long as those compared, with a seed of its own. Momentum and weight decay stay as published.
 """
 
 from __future__ import annotations
@@ -60,25 +60,30 @@ def _chosen(data: Images, images: int, validate: bool) -> Images:
 
 
 def all_runs(
-    run: dict[str, Any], trial: dict[str, Any], seeds: range, kind: str, map_cells: Any
-) -> pd.DataFrame:  # fmt: skip
-    """Published runs, trials of the tuning, and runs at the tuned learning rates; `phase` tells them apart."""
+    published: dict[str, Any], tuned: dict[str, Any], seeds: range, tuned_seeds: range, kind: str, map_cells: Any
+) -> pd.DataFrame:
+    """Published runs, trials of the tuning, and runs at the tuned learning rates; `phase` tells them apart.
+
+    A trial is a run as the tuned ones will be, with a seed of its own, validated on held-out training images.
+    """
     settings = TUTORIAL[kind].optimizers
-    published = map_cells(recipe_run, _cells(run, {name: settings[name].lr for name in OPTIMIZERS}, seeds))
+    as_published = map_cells(recipe_run, _cells(published, {name: settings[name].lr for name in OPTIMIZERS}, seeds))
+    trial = tuned | {"validate": True, "seed": seeds[0] + 1000}
     trials: list[pd.DataFrame] = []
 
     def losses(candidates: list[dict[str, Any]]) -> list[float]:
         table = map_cells(recipe_run, [{**trial, **candidate} for candidate in candidates])
         trials.append(table)
-        return table.query("epoch == epochs")["test_loss"].tolist()
+        last = table.groupby("lr")["test_loss"].last()  # a diverged run has no loss there
+        return [float(last[candidate["lr"]]) for candidate in candidates]
 
-    tuned = {}
+    best = {}
     for name in OPTIMIZERS:
         grid = {"lr": learning_rates(settings[name].lr)}
-        (best,) = tune(losses, [{"optimizer": name}], {"lr": settings[name].lr}, grid)
-        tuned[name] = best["lr"]
-    runs = map_cells(recipe_run, _cells(run, tuned, seeds))
-    phases = {"published": [published], "tuning": trials, "tuned": [runs]}
+        (found,) = tune(losses, [{"optimizer": name}], {"lr": settings[name].lr}, grid)
+        best[name] = found["lr"]
+    runs = map_cells(recipe_run, _cells(tuned | {"validate": False}, best, tuned_seeds))
+    phases = {"published": [as_published], "tuning": trials, "tuned": [runs]}
     return pd.concat([t.assign(phase=phase) for phase, tables in phases.items() for t in tables], ignore_index=True)
 
 
