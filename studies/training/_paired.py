@@ -22,3 +22,11 @@ def over_seeds(values: Sequence[float], *, bound: float, factor: float = 1.0) ->
 
     found = paired_difference([factor * value for value in values], [0.0] * len(values))
     return Finding(bound, Estimate(found.mean, found.lower, found.upper))
+
+
+def each_over_seeds(*, values: Mapping[str, Sequence[float]], bound: float) -> Finding:
+    """The same of several quantities against one bound."""
+    from muon_theory.training.comparison import paired_difference
+
+    found = [paired_difference(each, [0.0] * len(each)) for each in values.values()]
+    return Finding(bound, [Estimate(d.mean, d.lower, d.upper) for d in found])
