@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from muon_theory.recorder.arguments import checked_optimizers
 from muon_theory.recorder.budget import Budget
 from muon_theory.recorder.faults import remedy, warn_of_later_steps, writable_folder
 from muon_theory.recorder.layout import Spectrum
@@ -23,7 +24,7 @@ from muon_theory.recorder.measure import RecordedMatrix, measure
 from muon_theory.recorder.quantiles import QUANTILES
 from muon_theory.recorder.schedule import checked_count, default_schedule, every
 from muon_theory.recorder.sinks import GuardedSinks, Sink
-from muon_theory.recorder.source import MatrixSource, checked_optimizers
+from muon_theory.recorder.source import MatrixSource
 from muon_theory.recorder.step_hooks import StepHooks
 from muon_theory.recorder.store import SpectrumStore
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from muon_theory.recorder.activations import GRAM_RESOLUTION, LayerInputs
+from muon_theory.recorder.activations import GRAM_RESOLUTION, InputMatrix, LayerInputs
+from muon_theory.recorder.arguments import check_matrix, checked_kinds, checked_names
 from muon_theory.recorder.kinds import (
-    KINDS,
-    STEP_KINDS,
     as_matrix,
     ask_for_details,
     drop_details,
@@ -52,7 +51,7 @@ class MatrixSource:
         layers: names of the parameters to take; None: every matrix of the optimizer.
 
     Raises:
-        TypeError: a matrix is complex or distributed, or one of the arguments has the wrong type.
+        TypeError: a matrix is complex, or one of the arguments has the wrong type.
         ValueError: an unknown kind or layer, a parameter that is not in the model or not initialised, no matrix at all.
 
     Source: elementary.
@@ -68,8 +67,8 @@ class MatrixSource:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is a {type(model).__name__}: pass the torch.nn.Module that the optimizer trains")
         self._optimizers, self._model = tuple(optimizers), model
-        self.kinds = _checked_kinds(kinds)
-        self._chosen = _checked_names(layers)
+        self.kinds = checked_kinds(kinds)
+        self._chosen = checked_names(layers)
         self._names: dict[Tensor, str] = {}
         self._before: dict[Tensor, Tensor] = {}
         self._asked: list[Optimizer] = []
@@ -77,7 +76,7 @@ class MatrixSource:
         self._said: set[str] = set()
         found = self.layers(strict=True)
         for layer in found:
-            _check_layer(layer)
+            check_matrix(layer.name, layer.parameter)
         _check_given_once(found)
         unknown = sorted(self._chosen - {layer.name for layer in found}) if self._chosen is not None else []
         if unknown:
@@ -120,6 +119,14 @@ class MatrixSource:
         return [layer for layer in found if self._chosen is None or layer.name in self._chosen]
 
     @property
+    def is_spread(self) -> bool:
+        """Whether a matrix is spread over several processes (a DTensor).
+
+        Source: elementary.
+        """
+        return any(hasattr(layer.parameter, "full_tensor") for layer in self.layers())
+
+    @property
     def looks_ahead(self) -> bool:
         """Whether it must be known before the forward pass that a step is recorded.
 
@@ -153,13 +160,13 @@ class MatrixSource:
         Source: elementary.
         """
         layers = self.layers(optimizer)
-        unresolved = "update" in self.kinds and not all(_resolves_updates(layer.parameter) for layer in layers)
+        unresolved = "update" in self.kinds and not all(resolves_updates(layer.parameter) for layer in layers)
         if unresolved or "lmo_input" in self.kinds:
             self._asked.append(optimizer)
             ask_for_details(optimizer, updates=unresolved)
         for _, parameter, group, _ in layers:
             wanted = "lmo_input" in self.kinds and needs_weight_before(optimizer, parameter, group)
-            if wanted or ("update" in self.kinds and _resolves_updates(parameter)):
+            if wanted or ("update" in self.kinds and resolves_updates(parameter)):
                 self._before[parameter] = parameter.detach().clone()
 
     def forget(self) -> None:
@@ -190,9 +197,9 @@ class MatrixSource:
                 if kind == "activation":
                     yield from self._activation(layer, step)
                     continue
-                tensor = self._take(kind, layer)
+                tensor = self.take(kind, layer)
                 if tensor is not None:
-                    differences = kind == "update" and _resolves_updates(layer.parameter)
+                    differences = kind == "update" and resolves_updates(layer.parameter)
                     rounded = layer.parameter.detach() if differences else None
                     known = self._known(kind, layer, tensor)
                     yield RecordedMatrix(MatrixKey(step, layer.name, kind), as_matrix(tensor), rounded, known)
@@ -203,12 +210,44 @@ class MatrixSource:
         grouped = [(group, optimizer) for optimizer in optimizers for group in optimizer.param_groups]
         held = [(p, group, optimizer) for group, optimizer in grouped for p in group["params"] if _may_be_matrix(p)]
         if any(parameter not in self._names for parameter, _, _ in held):  # at first, and after the model grew
-            named = self._model.named_parameters()
-            self._names = {parameter: name.replace("_orig_mod.", "") for name, parameter in named}  # of torch.compile
+            wrapped = isinstance(self._model, nn.parallel.DistributedDataParallel)
+            named = (self._model.module if wrapped else self._model).named_parameters()
+            self._names = {parameter: _plain_name(name) for name, parameter in named}
         return [Layer(self._names.get(parameter, ""), parameter, group, by) for parameter, group, by in held]
 
-    def _take(self, kind: str, layer: Layer) -> Tensor | None:
-        """One matrix in the parameter's shape, or None where there is none."""
+    def inputs_of(self, layer: Layer) -> InputMatrix | None:
+        """The inputs of a layer in the forward passes of the step, as far as this process saw them.
+
+        Args:
+            layer: one of `layers`.
+
+        Returns:
+            The input matrix, or None where there is none, which is said once.
+
+        Source: elementary.
+        """
+        inputs = self._inputs.of(layer.parameter)
+        if inputs is not None and inputs.rows:
+            return inputs
+        if layer.parameter in self._inputs.weights:
+            text = "no input of %s was seen: its layer was not called in training mode, or compiled before"
+        else:
+            text = "the input of %s is not recorded: it is the weight of no Linear or convolution layer"
+        self._say_once(text, text, layer.name)
+        return None
+
+    def take(self, kind: str, layer: Layer) -> Tensor | None:
+        """What a kind other than `activation` is of a layer, after the step.
+
+        Args:
+            kind: one of `STEP_KINDS`.
+            layer: one of `layers`.
+
+        Returns:
+            A tensor in the parameter's shape (or flattened, for some LMO inputs), or None where there is none.
+
+        Source: elementary.
+        """
         name, parameter, group, optimizer = layer
         before = self._before.get(parameter)
         if kind == "weight":
@@ -223,13 +262,13 @@ class MatrixSource:
         else:
             tensor = lmo_input(optimizer, parameter, group, before)
             missing = "no rule is known for the LMO input of %s in %s: the kind is not recorded"
-        if tensor is None:
+        if tensor is None and not hasattr(optimizer, "owner"):  # of sharded optimizers, the owner has it
             self._say_once(kind, missing, type(stepping_optimizer(optimizer, parameter)).__name__, name)
         return tensor
 
     def _update(self, layer: Layer, before: Tensor | None) -> Tensor | None:
         parameter = layer.parameter
-        if _resolves_updates(parameter):
+        if resolves_updates(parameter):
             return None if before is None else parameter - before
         update = intended_update(layer.optimizer, parameter)
         if update is None and parameter.grad is not None:
@@ -240,13 +279,8 @@ class MatrixSource:
         return update
 
     def _activation(self, layer: Layer, step: int) -> Iterator[RecordedMatrix]:
-        inputs = self._inputs.of(layer.parameter)
-        if inputs is None or inputs.rows == 0:
-            if layer.parameter in self._inputs.weights:
-                text = "no input of %s was seen: its layer was not called in training mode, or compiled before"
-            else:
-                text = "the input of %s is not recorded: it is the weight of no Linear or convolution layer"
-            self._say_once(text, text, layer.name)
+        inputs = self.inputs_of(layer)
+        if inputs is None:
             return
         key, matrix = MatrixKey(step, layer.name, "activation"), inputs.matrix()
         if matrix is not None:
@@ -274,25 +308,29 @@ class MatrixSource:
             _logger.warning(text, *values)
 
 
+def _plain_name(name: str) -> str:
+    """The name without what torch.compile and activation checkpointing put in front."""
+    return name.replace("_orig_mod.", "").replace("_checkpoint_wrapped_module.", "")
+
+
 def _may_be_matrix(parameter: Tensor) -> bool:
     if torch.nn.parameter.is_lazy(parameter):
         return True
     return parameter.ndim >= 2 and parameter.numel() > 0
 
 
-def _resolves_updates(parameter: Tensor) -> bool:
-    """Whether the difference of two stored weights is more than rounding."""
+def resolves_updates(parameter: Tensor) -> bool:
+    """Whether the difference of two stored weights is more than rounding.
+
+    Args:
+        parameter: a weight.
+
+    Returns:
+        True from 32 bits on.
+
+    Source: elementary; bfloat16 and float16 updates by difference were seen wrong by up to their own size.
+    """
     return torch.finfo(parameter.dtype).bits >= 32
-
-
-def _check_layer(layer: Layer) -> None:
-    name, parameter = layer.name, layer.parameter
-    if torch.nn.parameter.is_lazy(parameter):
-        raise ValueError(f"parameter {name} is not initialised yet: run the model once before recording")
-    if hasattr(parameter, "full_tensor"):
-        raise TypeError(f"parameter {name} is distributed (DTensor): record an unsharded model, on one rank")
-    if not parameter.is_floating_point():
-        raise TypeError(f"parameter {name} has dtype {parameter.dtype}: only real floating-point matrices are recorded")
 
 
 def _check_given_once(layers: Iterable[Layer]) -> None:
@@ -300,53 +338,3 @@ def _check_given_once(layers: Iterable[Layer]) -> None:
     for layer in layers:
         if seen.setdefault(id(layer.parameter), layer.optimizer) is not layer.optimizer:
             raise ValueError(f"parameter {layer.name} is in two of the optimizers: give each matrix to one of them")
-
-
-def checked_optimizers(optimizer: object) -> tuple[Optimizer, ...]:
-    """The optimizers of an argument that is one or several.
-
-    Args:
-        optimizer: an optimizer, or several in an iterable or in the values of a mapping.
-
-    Returns:
-        the optimizers, at least one, in the given order.
-
-    Raises:
-        TypeError: it is neither.
-        ValueError: there is none, or one is given twice.
-
-    Source: elementary.
-    """
-    given = optimizer.values() if isinstance(optimizer, Mapping) else optimizer
-    listed = [given] if isinstance(given, Optimizer) or not isinstance(given, Iterable) else list(given)
-    for each in listed:
-        if not isinstance(each, Optimizer):
-            raise TypeError(f"optimizer is a {type(each).__name__}: pass a torch.optim.Optimizer, or a list of several")
-    if not listed:
-        raise ValueError("optimizer is an empty list: pass a torch.optim.Optimizer, or a list of several")
-    if len({id(each) for each in listed}) < len(listed):
-        raise ValueError("an optimizer is listed twice: list each once")
-    return tuple(each for each in listed if isinstance(each, Optimizer))
-
-
-def _checked_kinds(kinds: Iterable[str] | None) -> tuple[str, ...]:
-    if kinds is None:
-        return STEP_KINDS
-    if isinstance(kinds, str):
-        raise TypeError(f"kinds is the text {kinds!r}: pass a list, [{kinds!r}]")
-    wanted = list(kinds)
-    unknown = [kind for kind in wanted if kind not in KINDS]
-    if unknown or not wanted:
-        raise ValueError(f"kinds is {wanted}: choose one or more of {', '.join(KINDS)}")
-    return tuple(kind for kind in KINDS if kind in wanted)
-
-
-def _checked_names(layers: Iterable[str] | None) -> frozenset[str] | None:
-    if layers is None:
-        return None
-    if isinstance(layers, str):
-        raise TypeError(f"layers is the text {layers!r}: pass a list, [{layers!r}]")
-    chosen = frozenset(layers)
-    if not chosen:
-        raise ValueError("layers is empty: pass names of parameters, or None for every matrix")
-    return chosen

@@ -120,9 +120,9 @@ class StepHooks:
         self._skips.append(skip)
         self._in_backward = _within_backward()
         self._listener.after(optimizer, skip)
-        if len(self._came) == len(self._order):
-            if not any(isinstance(each, _LateFlag) and each.late for each in self._skips):
-                self.finish()
+        late = any(isinstance(each, _LateFlag) and each.late for each in self._skips)
+        if len(self._came) == len(self._order) and not late:
+            self.finish()
 
     def _opens_a_round(self, key: int) -> bool:
         """Whether the optimizer that is about to step takes another step than those that came last."""

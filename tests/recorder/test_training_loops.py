@@ -13,7 +13,6 @@ from torch import nn
 from muon_theory.optimizers import Muon
 from muon_theory.recorder import SpectrumRecorder, at, every, read_spectra
 
-
 compiles = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
 
