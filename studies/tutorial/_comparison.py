@@ -74,8 +74,8 @@ def all_runs(
     def losses(candidates: list[dict[str, Any]]) -> list[float]:
         table = map_cells(recipe_run, [{**trial, **candidate} for candidate in candidates])
         trials.append(table)
-        last = table.groupby("lr")["test_loss"].last()  # a diverged run has no loss there
-        return [float(last[candidate["lr"]]) for candidate in candidates]
+        last = {row["lr"]: row["test_loss"] for row in table.to_dict("records")}  # NaN where it diverged
+        return [last[candidate["lr"]] for candidate in candidates]
 
     best = {}
     for name in OPTIMIZERS:
