@@ -53,7 +53,14 @@ class Journal:
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         self._size = 0
-        self._write(_FILE_HEAD.pack(_FILE_MARK, header.get("format_version", 1)) + _record(json.dumps(header).encode()))
+        try:
+            self._write(
+                _FILE_HEAD.pack(_FILE_MARK, header.get("format_version", 1)) + _record(json.dumps(header).encode())
+            )
+        except BaseException:  # no file and no descriptor for each attempt on a full disk
+            os.close(self._file)
+            path.unlink(missing_ok=True)
+            raise
 
     def append(self, payload: bytes) -> None:
         """Append one record; when the call returns, the record survives the end of the process.

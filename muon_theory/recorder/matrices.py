@@ -113,6 +113,9 @@ def read_matrices_file(path: Path) -> Iterator[tuple[MatrixKey, Tensor]]:
     Yields:
         the key and the matrix, on the CPU, in the dtype it was recorded in.
 
+    Raises:
+        ValueError: the part is damaged, or was written by a newer release.
+
     Source: elementary.
     """
     if path.suffix == ".journal":
@@ -125,7 +128,11 @@ def read_matrices_file(path: Path) -> Iterator[tuple[MatrixKey, Tensor]]:
             for text, matrix in safetensors.torch.load(record).items():
                 yield MatrixKey.parse(text), matrix
         return
-    with safetensors.safe_open(path, framework="pt") as file:
+    try:
+        opened = safetensors.safe_open(path, framework="pt")
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): move it out of the folder to read the rest") from error
+    with opened as file:
         refuse_newer(json.loads(file.metadata()["muon_theory"])["format_version"], path)
         for text in file.keys():  # noqa: SIM118 (not a mapping)
             yield MatrixKey.parse(text), file.get_tensor(text)
