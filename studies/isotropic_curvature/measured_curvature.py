@@ -21,21 +21,19 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from muon_theory.claim import Claim, Estimate, Finding, Mutation
-from muon_theory.polar import polar_factor
 from muon_theory.problems import load_images, mlp
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, color_of, small_print
 from muon_theory.rooms.isotropic_curvature.growth import LossAround
 from muon_theory.training import train
+from studies.isotropic_curvature._remainders import WIDTH, remainders
 
-WIDTH, CONTROL, RADII = 64, "linear network", np.geomspace(2e-3, 8, 25)
+CONTROL = "linear network"
 OPTIMIZERS = {"muon": ("Muon", 0.02), "adamw": ("AdamW", 1e-3), "sgd": ("SGD", 0.05)}
-FITS = {"p_small": (0.002, 0.02), "p_middle": (0.1, 1.0)}
 
 
 def network(optimizer: str, steps: int, seed: int) -> LossAround:
@@ -58,25 +56,8 @@ def network(optimizer: str, steps: int, seed: int) -> LossAround:
 
 
 def cell(optimizer: str, steps: int, draws: int, seed: int) -> list[dict[str, Any]]:
-    """One network: mean remainder along random orthogonal D and along the polar update, and over its left rotations."""
-    around, generator = network(optimizer, steps, seed), torch.Generator().manual_seed(seed)
-    Q, R = torch.linalg.qr(torch.randn(draws, WIDTH, WIDTH, generator=generator, dtype=torch.float64))
-    rotations, rows = Q * R.diagonal(dim1=1, dim2=2).sign()[:, None], []
-    sizes, radii = RADII * float(around.weight.norm()) / WIDTH**0.5, np.log(RADII)
-    for kind, D in {"random": torch.eye(WIDTH, dtype=torch.float64), "polar": polar_factor(around.gradient)}.items():
-        pairs = [(around.remainder(O @ D, sizes) + around.remainder(-O @ D, sizes)) / 2 for O in rotations]
-        even = np.mean(pairs, axis=0)
-        along = even if kind == "random" else around.remainder(D, sizes)
-        curvature = even[0] if kind == "random" else (along[0] + around.remainder(-D, sizes[:1])[0]) / 2
-        logs = np.log(np.where(along > 0, along, np.nan))
-        local = pd.Series((logs[2:] - logs[:-2]) / (radii[2:] - radii[:-2]))
-        fits = {name: np.polyfit(radii[inside], logs[inside], 1)[0] if np.isfinite(logs[inside]).all() else np.nan
-                for name, (low, high) in FITS.items() for inside in [(low <= RADII) & (high >= RADII)]}  # fmt: skip
-        fits |= {"loss": around.value, "rotation_ratio": curvature / even[0], "p_peak": local.max()}
-        fixed = {"optimizer": optimizer, "steps": steps, "seed": seed, "draws": draws, "kind": kind, **fits}
-        rows += [fixed | {"radius": r, "remainder": v, "exponent": e}
-                 for r, v, e in zip(RADII, along, [np.nan, *local, np.nan], strict=True)]  # fmt: skip
-    return rows
+    """One network: what `remainders` finds around it."""
+    return remainders(network(optimizer, steps, seed), optimizer=optimizer, steps=steps, seed=seed, draws=draws)
 
 
 def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.DataFrame:
