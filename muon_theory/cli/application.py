@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import muon_theory
-from muon_theory.cli import check, fetch, plan, run, spectra, train
+from muon_theory.cli import check, fetch, plan, report, run, spectra, train
 from muon_theory.cli.screen import DEBUG_VARIABLE, complain, debugging
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (run, check, train, spectra, plan, fetch):
+for commands in (run, check, train, spectra, plan, report, fetch):
     commands.register(app)
 
 # Bad usage as typer knows it; older releases take it from click, newer ones bring their own.

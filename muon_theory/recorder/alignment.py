@@ -31,6 +31,43 @@ def published_methods() -> list[str]:
     return [name for name, each in COEFFICIENTS.items() if each.preconditioner is None]
 
 
+def whole_spectra(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with condensed spectra filled up to min(rows, columns) values.
+
+    Between two stored quantiles the logarithm of sigma is interpolated over the index (sigma itself next to a zero).
+
+    Args:
+        table: rows of `read_spectra`.
+
+    Returns:
+        The table, where nothing is condensed; else a copy with whole `sigma`.
+
+    Source: derived here.
+
+    Accuracy: the 65 quantiles are kept; what a spectrum does within its leading 1/64 is lost.
+    """
+    if "condensed" not in table.columns or not table["condensed"].any():
+        return table
+    filled = [
+        _filled(sigma, min(rows, columns)) if few else sigma
+        for sigma, rows, columns, few in zip(
+            table["sigma"], table["rows"], table["columns"], table["condensed"], strict=True
+        )
+    ]
+    return table.assign(sigma=pd.Series(filled, index=table.index, dtype=object))
+
+
+def _filled(quantiles: np.ndarray, length: int) -> np.ndarray:
+    """All values of a spectrum from its quantiles."""
+    if len(quantiles) == length or not np.isfinite(quantiles).all():
+        return np.full(length, np.nan) if len(quantiles) != length else quantiles
+    places, stored = np.arange(length), np.linspace(0, length - 1, len(quantiles))
+    straight = np.interp(places, stored, quantiles)
+    positive = np.where(quantiles > 0, quantiles, np.nan)
+    curved = np.exp(np.interp(places, stored, np.log(positive)))
+    return np.where(np.isfinite(curved), curved, straight)
+
+
 def orthogonalizer_input(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The rows of a recording that say what is, or would be, orthogonalized, and their kind.
 
@@ -88,7 +125,7 @@ def alignment_deficits(
     if unmapped := [name for name in names if name in COEFFICIENTS and COEFFICIENTS[name].preconditioner]:
         raise ValueError(f"methods has {unmapped[0]}, whose preconditioner changes the spectrum")
     identity = table[["run", "step", "layer", "kind"]].reset_index(drop=True)
-    stacks = [(places, sigma) for places, sigma in _stacked(table["sigma"])]
+    stacks = _stacked(whole_spectra(table)["sigma"])
     found: list[pd.DataFrame] = []
     for name in names:
         counts = [COEFFICIENTS[name].natural_steps if name in COEFFICIENTS else 5] if wanted is None else wanted
@@ -125,6 +162,7 @@ def plan_recording(table: pd.DataFrame, **options: Any) -> tuple[Plan, str]:
     Source: `muon_theory.polar.plan`.
     """
     rows, kind = orthogonalizer_input(table)
+    rows = whole_spectra(rows)
     shapes = list(zip(rows["rows"].tolist(), rows["columns"].tolist(), strict=True))
     try:
         return plan(list(rows["sigma"]), shapes, **options), kind
@@ -214,7 +252,7 @@ def recognize_updates(
     """
     names = [*published_methods(), "exact", "none"] if methods is None else list(methods)
     rows: list[dict[str, Any]] = []
-    for layer, pairs in _pairs(table).items():
+    for layer, pairs in _pairs(whole_spectra(table)).items():
         for name in names:
             for count in _step_counts(name, steps):
                 fits = [predict_update(before, after, name, count) for before, after in pairs]

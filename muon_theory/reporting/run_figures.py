@@ -252,13 +252,13 @@ def _prediction(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("sigma / scale")
     title = name if name in {"exact", "none"} else f"{name}, {count} steps"
-    axes.set_title(f"update (dots) and {title} (error {best['relative_error'].iloc[0]:.1g})")
+    axes.set_title(f"update (dots), {title}: {best['relative_error'].iloc[0]:.0e}")
     _legend_above(axes, 2)
 
 
 def _drift(axes: Axes, drift: pd.DataFrame | None) -> None:
     """Overlap of leading subspaces between recorded steps."""
-    axes.set_title("leading subspaces, left and (dashed) right")
+    axes.set_title("leading subspaces (dashed: right)")
     axes.set_xlabel("step")
     if drift is None or drift.empty:
         _say(axes, "no matrices were stored\n(store_matrices=True)")
@@ -268,7 +268,7 @@ def _drift(axes: Axes, drift: pd.DataFrame | None) -> None:
         axes.plot(own["step"], own["right_overlap"], "--", color=color_of(str(kind)))
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.5, 1])
-    axes.set_ylabel(f"mean cos^2 with before (k = {int(drift['k'].iloc[0])})")
+    axes.set_ylabel(f"overlap with before (k = {int(drift['k'].iloc[0])})")
     _legend_above(axes, 3)
 
 
