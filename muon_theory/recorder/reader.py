@@ -98,7 +98,10 @@ def _concatenated(files: list[RecordingFile]) -> tuple[pd.DataFrame, dict[int, d
     batches: list[pa.RecordBatch] = []
     sessions: list[int] = []
     for file in files:
-        header, found = read_spectra_file(file.path)
+        try:
+            header, found = read_spectra_file(file.path)
+        except FileNotFoundError:  # withdrawn since the listing: only a journal without an event ever is
+            continue
         for batch in found:
             batches.append(batch)
             sessions += [file.session] * batch.num_rows

@@ -82,7 +82,10 @@ def main() -> None:
             fuse = command.pop("fuse")
             if fuse is not None:
                 blow_fuse_after(fuse)
-            train(report=report, **command)
+            try:
+                train(report=report, **command)
+            except KeyboardInterrupt:
+                os._exit(130)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         report(f"end {os.waitstatus_to_exitcode(status)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -45,7 +46,13 @@ class RecordingProcess:
         return self._process.stdout.readline().strip()
 
     def run(
-        self, folder: Path, *, kill_after: float | None = None, fuse: int | None = None, **options
+        self,
+        folder: Path,
+        *,
+        kill_after: float | None = None,
+        signals: tuple[int, ...] = (signal.SIGKILL,),
+        fuse: int | None = None,
+        **options,
     ) -> tuple[int, int]:
         """Record; the last step that returned (-1 if none) and the exit code."""
         assert self._process.stdin is not None
@@ -53,10 +60,15 @@ class RecordingProcess:
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         child = int(self._line().removeprefix("pid "))
+        last = -1
+        if signal.SIGINT in signals:  # the recorder is to be entered
+            last = int(self._line().removeprefix("returned "))
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)
-        last = -1
+            for number in signals:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, number)
+                time.sleep(0.004)
         while not (line := self._line()).startswith("end"):
             last = int(line.removeprefix("returned "))
         return last, int(line.removeprefix("end "))
@@ -116,6 +128,24 @@ def test_a_killed_recording_holds_every_completed_event(recording_process, tmp_p
         folder.mkdir()
         last, _ = recording_process.run(folder, kill_after=moment, events_per_part=8, store_matrices=seed % 2 == 0)
         _check(folder, last, matrices=seed % 2 == 0)
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGINT)])
+def test_ctrl_c_at_a_random_moment_ends_the_training_and_loses_no_event(recording_process, tmp_path, signals):
+    moments = random.Random(0)
+    for number in range(12):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        matrices = number % 2 == 0
+        options = {"events_per_part": 8, "store_matrices": matrices, "signals": signals, "run": "run"}
+        last, code = recording_process.run(folder, kill_after=moments.uniform(0, 0.08), **options)
+        assert code in {130, 1}  # 1: the second one came after the first was dealt with
+        _check(folder, last, matrices)
+        if len(signals) == 1:
+            assert not list(folder.glob("*.journal"))  # closed on the way out
+        again, code = recording_process.run(folder, first_step=last + 1, steps=3, run="run")
+        assert (again, code) == (last + 3, 0)
+        _check(folder, again, matrices=False)
 
 
 @pytest.mark.slow
