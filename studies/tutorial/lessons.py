@@ -13,7 +13,6 @@ momentum .95 and decay 0 not; 6 paired seeds. Compiling: the iteration for 128 x
 from __future__ import annotations
 
 import time
-from functools import cache
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,23 +22,22 @@ from matplotlib.figure import Figure
 
 from muon_theory.claim import Claim, Estimate, Finding, Mutation
 from muon_theory.optimizers import Hybrid, Muon
-from muon_theory.problems import load_images, mlp
+from muon_theory.problems import mlp
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, small_print
 from muon_theory.rooms.tutorial.update import newton_schulz
 from muon_theory.training.network_run import train_network
 from muon_theory.training.tuned_comparison import differences_to, final_losses, tuned_runs
 from muon_theory.training.tuning import learning_rates
+from studies.tutorial.small_batches import images_of
 
 LESSONS: dict[str, dict[str, dict[str, Any]]] = {
     "precision": {"float32": {}, "bfloat16": {"compute_dtype": torch.bfloat16}, "exact polar factor": {"exact": True}},
-    "shape": {name: {"adjust_lr_fn": name} for name in ("original", "none", "spectral", "match_rms_adamw")},
+    "shape": {rule: {"adjust_lr_fn": rule} for rule in ("original", "none", "spectral", "match_rms_adamw")},
 }
 HIDDEN = {"precision": (64, 32), "shape": (256, 64)}
-COLORS = dict(zip(("float32", "bfloat16", "exact polar factor", "original", "none", "spectral", "match_rms_adamw"),
-                  ("blue", "vermillion", "black", "blue", "grey", "green", "purple"), strict=True))  # fmt: skip
+COLORS = ("blue", "vermillion", "black", "green")
 CALLS_OF_A_RUN = 3 * 2814  # three matrices
-images_of = cache(load_images)
 
 
 def cell(lesson: str, arm: str, factor: float, dataset: str, steps: int, seed: int, windows: int) -> pd.DataFrame:
@@ -79,11 +77,10 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
     for lesson, (data, steps) in {"precision": (dataset or "mnist", 200), "shape": ("digits", 120)}.items():
         shared = {"lesson": lesson, "dataset": "digits" if quick else data, "steps": 12 if quick else steps}
         compared = [{"arm": arm} for arm in LESSONS[lesson]]
-        center = 8.0 if quick else 2.0
-        tables.append(tuned_runs(
-            cell, compared, {"factor": center}, {"factor": learning_rates(center, count=3)}, shared=shared, windows=1,
-            tuning_seeds=[seed + 1000], seeds=[seed + i for i in range(2 if quick else 6)], map_cells=map_cells,
-        ))  # fmt: skip
+        grids = {"factor": learning_rates(8.0 if quick else 2.0, count=3)}
+        seeds = [seed + i for i in range(2 if quick else 6)]
+        tables.append(tuned_runs(cell, compared, {"factor": 2.0}, grids, shared=shared, tuning_seeds=[seed + 1000],
+                                 seeds=seeds, windows=1, map_cells=map_cells))  # fmt: skip
     if not quick:
         tables.append(map_cells(compiling, [{"rows": 128, "columns": 64, "calls": 500}]).assign(phase="compile"))
     return pd.concat(tables, ignore_index=True)
@@ -101,7 +98,7 @@ def figure(table: Any) -> Figure:
         trials = table[(table["lesson"] == lesson) & (table["phase"] == "tuning")]
         means, found = trials.groupby(["arm", "factor"])["test_loss"].mean(), differences(table, lesson)
         for place, arm in enumerate(arms):
-            color, row = OKABE_ITO[COLORS[arm]], found.loc[arm]
+            color, row = OKABE_ITO[COLORS[place]], found.loc[arm]
             trial.plot(means[arm], "o-", color=color, label=arm)
             ends = [[row["mean"] - row["lower"]], [row["upper"] - row["mean"]]]
             paired.errorbar(row["mean"], -place, xerr=ends, fmt="o", capsize=2, color=color)
@@ -129,8 +126,7 @@ def figure(table: Any) -> Figure:
 
 def claims(table: Any) -> list[Claim]:
     """TUT-11-RUN and TUT-16."""
-    compiled = table[table["phase"] == "compile"].to_dict("records")
-    if not compiled:
+    if not (compiled := table[table["phase"] == "compile"].to_dict("records")):
         return []
     losses, half = final_losses(table[table["lesson"] == "precision"], ["arm"]), differences(table, "precision")
     found, spread = half.loc["bfloat16"], float(losses["float32"].max() - losses["float32"].min())
@@ -152,5 +148,4 @@ def claims(table: Any) -> list[Claim]:
 
 def _calls_to_pay_back(*, compile_s: float, eager_s: float, compiled_s: float, calls: int = CALLS_OF_A_RUN) -> Finding:
     """Seconds of compiling over seconds saved a call; inf where nothing is saved."""
-    saved = eager_s - compiled_s
-    return Finding(calls, compile_s / saved if saved > 0 else float("inf"))
+    return Finding(calls, compile_s / (eager_s - compiled_s) if eager_s > compiled_s else float("inf"))
