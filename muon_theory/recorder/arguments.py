@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -106,3 +107,29 @@ def checked_names(layers: Iterable[str] | None) -> frozenset[str] | None:
     if not chosen:
         raise ValueError("layers is empty: pass names of parameters, or None for every matrix")
     return chosen
+
+
+def checked_seconds(name: str, value: float) -> float:
+    """A time that something may take.
+
+    Args:
+        name: name of the argument, for the message.
+        value: seconds, finite and > 0.
+
+    Returns:
+        the seconds.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not finite and positive.
+
+    Source: elementary.
+
+    >>> checked_seconds("timeout", 30)
+    30.0
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}: pass seconds, such as 120.0")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value!r} seconds: it must be positive and finite")
+    return float(value)

@@ -9,24 +9,28 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from muon_theory.recorder.arguments import checked_optimizers
+from muon_theory.recorder.arguments import checked_optimizers, checked_seconds
 from muon_theory.recorder.budget import Budget
 from muon_theory.recorder.faults import remedy, warn_of_later_steps, writable_folder
 from muon_theory.recorder.layout import Spectrum
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, measure
 from muon_theory.recorder.quantiles import QUANTILES
+from muon_theory.recorder.resumption import refuse_another_model
 from muon_theory.recorder.schedule import checked_count, default_schedule, every
 from muon_theory.recorder.sinks import GuardedSinks, Sink
 from muon_theory.recorder.source import MatrixSource
 from muon_theory.recorder.step_hooks import StepHooks
 from muon_theory.recorder.store import SpectrumStore
+
+if TYPE_CHECKING:
+    from muon_theory.recorder.ranks import ElsewhereStore, RankGroup
 
 _logger = logging.getLogger(__name__)
 
@@ -69,6 +73,11 @@ class SpectrumRecorder:
         overhead: share of the wall time, in (0, 1), that recording may take: the recorder times itself and takes of the
             steps that the schedule offers (None: all) as many as fit, see `muon_theory.recorder.budget`; a resumed run
             (`run`) goes on with its account. None: every step that the schedule offers.
+        process_group: the ranks that make one recording together, such as torch.distributed.group.WORLD; every one of
+            them enters a recorder with the same arguments, and rank 0 writes. None: this process alone, or, where a
+            parameter is a DTensor, all ranks.
+        rank_timeout: seconds, > 0, after which a rank that others wait for is given up; nothing is recorded then, and
+            the training is left to find out by itself.
 
     Arguments are checked at once: a TypeError for a wrong type and for complex or distributed matrices, a ValueError
     for an unknown kind or layer, a parameter of the optimizer that is not in the model and an optimizer without
@@ -113,6 +122,8 @@ class SpectrumRecorder:
         sinks: Iterable[Sink] = (),
         overhead: float | Budget | None = None,
         quantiles_above: int | None = None,
+        process_group: Any = None,
+        rank_timeout: float = 120.0,
     ) -> None:
         if schedule is not None and not callable(schedule):
             raise TypeError(f"schedule is {schedule!r}: pass a callable step -> bool such as every(10)")
@@ -129,8 +140,12 @@ class SpectrumRecorder:
         self._above = None if quantiles_above is None else checked_count("quantiles_above", quantiles_above, QUANTILES)
         self._store_matrices, self._strict = store_matrices, strict
         self._sinks = GuardedSinks(sinks, strict)
-        self._folder = writable_folder(Path(folder))
-        self._store: SpectrumStore | None = None
+        self._process_group, self._rank_timeout = process_group, checked_seconds("rank_timeout", rank_timeout)
+        self._shared = process_group is not None or self._source.is_spread
+        self._ranks: RankGroup | None = None
+        writes = not self._shared or torch.distributed.get_rank(process_group) == 0
+        self._folder = writable_folder(Path(folder)) if writes else Path(folder)
+        self._store: SpectrumStore | ElsewhereStore | None = None
         self._hooks: StepHooks | None = None
         self._asked_for: int | None = None
         self._due = False
@@ -179,16 +194,26 @@ class SpectrumRecorder:
         """Claim a session in the folder and hook the optimizer."""
         if self._store is not None:
             raise RuntimeError("this recorder is recording already: make another one")
-        if self._run is not None:
-            warn_of_later_steps(self._folder, self._run, self._step)
-        shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
-        self._store = SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part, self._above)
-        if self._budget is not None:
-            self._budget.begin(self._folder, self._run)
+        if self._shared:
+            from muon_theory.recorder.ranks import RankGroup
+
+            self._ranks = RankGroup(self._source, self._process_group, self._rank_timeout, self._store_matrices)
+            self._store = self._ranks.opened(self._open_store)
+        else:
+            self._store = self._open_store()
         self._errors = 0
         self._hooks = StepHooks(self._optimizers, self)
         self._look_ahead()
         return self
+
+    def _open_store(self) -> SpectrumStore:
+        shapes = {layer.name: tuple(layer.parameter.shape) for layer in self._source.layers()}
+        if self._run is not None:
+            refuse_another_model(self._folder, self._run, shapes)
+            warn_of_later_steps(self._folder, self._run, self._step)
+        if self._budget is not None:
+            self._budget.begin(self._folder, self._run)
+        return SpectrumStore(self._folder, self._run, self._step, shapes, self._events_per_part, self._above)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -200,6 +225,9 @@ class SpectrumRecorder:
             if error is None:
                 hooks.finish()
         self._forget()
+        ranks, self._ranks = self._ranks, None
+        if ranks is not None:
+            self._guarded(ranks.close)
         store, self._store = self._store, None
         if store is not None:
             if self._budget is not None:
@@ -221,7 +249,8 @@ class SpectrumRecorder:
         """Keep what the optimizer's step is going to overwrite."""
         if self._due:
             with self._booked():
-                self._guarded(partial(self._source.before_step, optimizer))
+                source = self._source if self._ranks is None else self._ranks
+                self._guarded(partial(source.before_step, optimizer))
 
     def after(self, optimizer: Optimizer, skipped: object) -> None:
         """Measure what the optimizer has worked on."""
@@ -235,7 +264,7 @@ class SpectrumRecorder:
             if self._due and counted:
                 with self._booked():
                     self._guarded(self._record)
-                if self._budget is not None:
+                if self._budget is not None and (self._ranks is None or self._ranks.writes):
                     self._guarded(self._close_account)
         finally:
             self._step += counted
@@ -243,7 +272,10 @@ class SpectrumRecorder:
             self._look_ahead()
 
     def _ask(self) -> None:
-        self._due = bool(self._schedule(self._step)) and (self._budget is None or self._budget.allows())
+        self._due = bool(self._schedule(self._step)) and (self._ranks is None or not self._ranks.lost)
+        if self._due and self._budget is not None:
+            allowed = self._budget.allows()
+            self._due = allowed if self._ranks is None else bool(self._ranks.said_by_first(allowed))
 
     def _look_ahead(self) -> None:
         """Ask for the coming step already now, where its forward passes are recorded."""
@@ -268,6 +300,13 @@ class SpectrumRecorder:
         self._due, self._spectra, self._kept = False, [], {}
 
     def _measure(self, optimizer: Optimizer) -> None:
+        if self._ranks is not None:
+            with torch.no_grad():
+                spectra, kept = self._ranks.measure(optimizer, self._step)
+            self._spectra += spectra
+            self._kept |= kept
+            return
+
         def keep(each: RecordedMatrix) -> RecordedMatrix:
             if self._store_matrices and each.key.kind != "activation":
                 self._kept[each.key] = each.matrix
