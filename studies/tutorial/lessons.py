@@ -108,8 +108,7 @@ def figure(table: Any) -> Figure:
         trial.legend(fontsize=5.5)
         paired.axvline(0, color="black", linewidth=0.6)
         paired.set_yticks([-place for place in range(len(arms))], list(arms))
-        paired.margins(y=0.2)
-        paired.set(xlabel="test loss minus the first's / nats", title="tuned, paired, 95 %")
+        paired.set(xlabel="test loss minus the first's / nats", title="tuned, paired, 95 %", ymargin=0.2)
     seeds = table[table["phase"] == "runs"]["seed"].nunique()
     text = (
         f"Perceptrons on {' and '.join(table['dataset'].dropna().unique())}, linear decay, CPU; {seeds} paired seeds; "
