@@ -103,6 +103,7 @@ def figure(table: pd.DataFrame) -> Figure:
                           label=text)  # fmt: skip
         axis.axhline(0, color=OKABE_ITO["black"], lw=0.6)
         axis.set(ylabel=f"{label}, minus exact", title=f"{'ab'[measure == 'error']}  not worse than the SVD from")
+        axis.set_ylim(top=1.6 * axis.get_ylim()[1])  # room for the legend
         axis.legend(fontsize=6, loc="upper right")
     rates = runs.groupby(["method", "q"]).lr.first()
     for name in sets:
