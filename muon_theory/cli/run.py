@@ -18,6 +18,8 @@ RUN_HELP = """Run studies: table, figure and provenance go to figures/STUDY.
 Finished cells are kept in the cache ($MUON_THEORY_CACHE), so that an interrupted run goes on where it stopped.
 """
 
+CARRY_HELP = "Keep results of earlier code if N cells, computed anew, come out the same bit for bit."
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands.
@@ -64,6 +66,7 @@ def _run(
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("figures"),
     options: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Option of a study.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every cell anew.")] = False,
+    carry: Annotated[int | None, typer.Option(min=1, metavar="N", help=CARRY_HELP)] = None,
 ) -> None:
     """Run studies one after the other."""
     from muon_theory.reporting.study import chosen_studies, find_studies
@@ -80,6 +83,7 @@ def _run(
         options=_options(options or []),
         workers=workers or cores(),
         cache=None if no_cache else cache_folder(),
+        carry=carry,
     )
     failed = False
     several = len(chosen) > 1
@@ -102,6 +106,7 @@ def _told(name: str, result: Any) -> bool:
     """Say what a run left; True when a cell or a claim failed."""
     counts = result.counts
     reused = f", {counts['cached']} of them from the cache" if counts.get("cached") else ""
+    reused += f", {counts['carried']} carried over from earlier code" if counts.get("carried") else ""
     cells = sum(counts.values())
     screen().print(
         f"{name}: {len(result.table)} rows from {cells} cell{'s' if cells != 1 else ''}{reused}, "

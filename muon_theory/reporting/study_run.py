@@ -38,6 +38,7 @@ class Settings:
         workers: number of processes.
         cache: folder of finished cells, or None.
         progress: show progress.
+        carry: take over results of other code once so many cells computed anew agree with them, see `Engine`.
 
     Source: elementary.
     """
@@ -50,6 +51,7 @@ class Settings:
     workers: int = 2
     cache: Path | None = None
     progress: bool = True
+    carry: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Run:
         errors: text of each failed cell.
         claims: rows of the study's claims, as in `muon-theory check --json`.
         seconds: wall time in s.
-        counts: cells `computed`, `cached`, `failed`.
+        counts: cells `computed`, `cached`, `carried` over from other code, `failed`.
 
     Source: elementary.
     """
@@ -136,7 +138,7 @@ def run_study(study: Study, settings: Settings, out: Path) -> Run:
     _must_be_writable(folder)
     with _data_folder(settings.data):
         data = _data_files(arguments.get("dataset"))
-        engine = Engine(settings.workers, settings.cache, settings.progress, json.dumps(data))
+        engine = Engine(settings.workers, settings.cache, settings.progress, json.dumps(data), settings.carry)
         table = module.compute(**arguments, map_cells=engine.map_cells)
     failed = table["error"].notna() if "error" in table else None
     errors = [] if failed is None else table.loc[failed, "error"].tolist()

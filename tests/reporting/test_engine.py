@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pytest
 from joblib.externals.loky import get_reusable_executor
 from pandas.testing import assert_frame_equal
 
+from muon_theory.reporting import cell_results
+from muon_theory.reporting import engine as engine_module
 from muon_theory.reporting.engine import Engine, serially
 
 SOURCE = """
@@ -242,3 +245,43 @@ def test_a_run_stopped_half_way_goes_on_from_there(cells, tmp_path, how):
     subprocess.run(command, env=environment, check=True, timeout=60)
     assert len(_calls(tmp_path)) - before == 12 - finished
     assert all(pd.read_parquet(file)["square"].size == 1 for file in tmp_path.glob("cache/cells/*/[!.]*.parquet"))
+
+
+def test_results_of_other_code_are_carried_over_once_a_sample_agrees(cells, tmp_path, monkeypatch):
+    grid = [{"i": i} for i in range(6)]
+    before = Engine(1, tmp_path, progress=False).map_cells(cells.several, grid)
+    monkeypatch.setattr(engine_module, "function_hash", lambda _: "other code")
+    engine = Engine(1, tmp_path, progress=False, carry=2)
+    assert_frame_equal(engine.map_cells(cells.several, grid), before)
+    assert dict(engine.counts) == {"cached": 0, "computed": 2, "carried": 4, "failed": 0}
+    again = Engine(1, tmp_path, progress=False)
+    assert_frame_equal(again.map_cells(cells.several, grid), before)
+    assert again.counts["cached"] == 6
+
+
+def test_nothing_is_carried_over_where_a_number_differs(cells, tmp_path, monkeypatch):
+    grid = [{"i": i} for i in range(4)]
+    Engine(1, tmp_path, progress=False).map_cells(cells.several, grid)
+    monkeypatch.setattr(engine_module, "function_hash", lambda _: "other code")
+    for file in tmp_path.rglob("*.parquet"):
+        table = cell_results.read_result(file)
+        metadata = table.schema.metadata
+        changed = table.set_column(0, table.column_names[0], pc.add(table.column(0), 1))
+        origin = cell_results.Origin(*(metadata[name.encode()].decode() for name in cell_results.Origin._fields))
+        cell_results.write_result(file, changed, origin)
+    engine = Engine(1, tmp_path, progress=False, carry=1)
+    expected = Engine(1, progress=False).map_cells(cells.several, grid)
+    assert_frame_equal(engine.map_cells(cells.several, grid), expected)
+    assert engine.counts["carried"] == 0
+    assert engine.counts["computed"] == 4
+    with pytest.raises(ValueError, match="carry = 0"):
+        Engine(carry=0)
+
+
+def test_results_for_other_data_or_versions_are_not_carried_over(cells, tmp_path, monkeypatch):
+    grid = [{"i": i} for i in range(3)]
+    Engine(1, tmp_path, progress=False).map_cells(cells.several, grid)
+    monkeypatch.setattr(engine_module, "function_hash", lambda _: "other code")
+    engine = Engine(1, tmp_path, progress=False, context="other data", carry=1)
+    engine.map_cells(cells.several, grid)
+    assert dict(engine.counts) == {"cached": 0, "computed": 3, "failed": 0}
