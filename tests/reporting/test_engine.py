@@ -260,7 +260,7 @@ def test_results_of_other_code_are_carried_over_once_a_sample_agrees(cells, tmp_
 
 
 def test_nothing_is_carried_over_where_a_number_differs(cells, tmp_path, monkeypatch):
-    grid = [{"i": i} for i in range(4)]
+    grid = [{"i": i} for i in range(1, 5)]
     Engine(1, tmp_path, progress=False).map_cells(cells.several, grid)
     monkeypatch.setattr(engine_module, "function_hash", lambda _: "other code")
     for file in tmp_path.rglob("*.parquet"):
