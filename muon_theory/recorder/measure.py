@@ -17,7 +17,7 @@ from muon_theory.recorder.layout import Spectrum
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.spectra import noise_floor, singular_values
 
-_BATCHED_UP_TO = 128  # min(rows, columns); beyond it one call for several matrices gains nothing on a CPU
+_BATCHED_UP_TO = 64  # min(rows, columns); beyond it one call for several matrices gains nothing on a CPU
 # What `singular_values` is asked for, and the share of sigma_1 below which it then tells nothing: the Gram matrix in
 # float64 has eigenvalues right to a few eps of the largest, enough for all that float32 can hold; float64 matrices get
 # the singular value decomposition, right to a few eps of sigma_1.

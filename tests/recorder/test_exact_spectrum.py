@@ -66,6 +66,19 @@ def test_nan_inf_zero_and_strided_matrices():
     np.testing.assert_allclose(exact_spectrum(X.T[::2]), _truth(X.T[::2]), rtol=1e-4)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 40), (50, 0), (60, 250), (159, 299), (160, 300)])
+def test_rows_and_columns_of_zeros_give_zeros_and_change_nothing_else(rows, columns):
+    X = torch.randn(160, 300, generator=torch.Generator().manual_seed(0))
+    X[torch.randperm(160, generator=torch.Generator().manual_seed(1))[:rows]] = 0.0
+    X[:, torch.randperm(300, generator=torch.Generator().manual_seed(2))[:columns]] = -0.0
+    for matrix in (X, X.T):
+        found = exact_spectrum(matrix)
+        left = min(160 - rows, 300 - columns)
+        assert found.shape == (160,)
+        np.testing.assert_allclose(found[:left], _truth(X)[:left], rtol=1e-6)
+        assert not found[left:].any()
+
+
 def test_equal_matrices_of_a_layer_are_measured_once(monkeypatch):
     computed = _counted(monkeypatch)
     X = torch.randn(160, 300, generator=torch.Generator().manual_seed(0))
