@@ -60,7 +60,8 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str = "digits", map_
 def windows(table: pd.DataFrame, points: float = 1.0) -> pd.DataFrame:
     """log10 of the ratio of the ends of every run's window, one row a seed, one column a rule."""
     found = {key: _window(rows.sort_values("lr"), points) for key, rows in table.groupby(["rule", "seed"])}
-    return pd.Series(found).unstack(level=0)[list(RULES)]
+    wide: Any = pd.Series(found).unstack(level=0)
+    return wide[list(RULES)]
 
 
 def _window(rows: pd.DataFrame, points: float) -> float:

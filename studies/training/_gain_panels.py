@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,9 +18,10 @@ def agreement(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     """For each seed: rank correlation of prediction and measurement, share of right winners, share of spectral wins."""
     rows = []
     for seed, part in table.query("phase == 'probe'").dropna(subset=[measure]).groupby("seed"):
-        right = float(((part.predicted > 1) == (part[measure] > 1)).mean())
-        rows.append({"seed": seed, "rank": float(spearmanr(part.predicted, part[measure])[0]), "right": right,
-                     "wins": float((part[measure] > 1).mean())})  # fmt: skip
+        predicted, measured = part.predicted.to_numpy(), part[measure].to_numpy()
+        rank: Any = spearmanr(predicted, measured)
+        right, wins = ((predicted > 1) == (measured > 1)).mean(), (measured > 1).mean()
+        rows.append({"seed": seed, "rank": float(rank[0]), "right": float(right), "wins": float(wins)})
     return pd.DataFrame(rows)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from muon_theory.training.comparison import paired_difference
@@ -11,7 +13,7 @@ GROUPS = {"common": (0, 1, 2), "middle": (3, 4, 5, 6), "rare": (7, 8, 9)}
 
 def by_group(table: pd.DataFrame, network: str) -> pd.DataFrame:
     """Test accuracy in % of the paired runs, one row a seed, columns (optimizer, group of classes)."""
-    runs = table[(table.phase == "runs") & (table.network == network)].set_index(["optimizer", "seed"])
+    runs: Any = table[(table.phase == "runs") & (table.network == network)].set_index(["optimizer", "seed"])
     groups = {name: 100 * runs[[f"accuracy_{i}" for i in places]].mean(axis=1) for name, places in GROUPS.items()}
     return pd.DataFrame(groups).unstack("optimizer").swaplevel(axis=1).sort_index(axis=1)
 

@@ -95,7 +95,7 @@ def figure(table: pd.DataFrame) -> Figure:
     """Accuracy against the class's place, and Muon's advantage in every group of classes."""
     networks = list(dict.fromkeys(table.network))
     drawing, axes = plt.subplots(len(networks), 2, figsize=(DOUBLE_COLUMN, 2.6 * len(networks)), squeeze=False)
-    texts, letters = [], iter("abcd")
+    texts, letters, steps = [], iter("abcd"), table.step.max() + 1
     for (course, gain), network in zip(axes, networks, strict=True):
         runs: Any = table.query("phase == 'runs' and network == @network")
         row = runs.iloc[0]
@@ -123,9 +123,7 @@ def figure(table: pd.DataFrame) -> Figure:
         rates = runs.groupby("optimizer").lr.first()
         texts.append(f"{row.dataset}: {runs.seed.nunique()} paired seeds, tuned rates "
                      + ", ".join(f"{OPTIMIZERS[name]} {rates[name]:g}" for name in OPTIMIZERS))  # fmt: skip
-    text = (
-        f"{row.step + 1:.0f} steps of 64, linear decay, float32, CPU; {(table.phase == 'tuning').sum()} tuning trials. "
-    )
+    text = f"{steps:.0f} steps of 64, linear decay, float32, CPU; {(table.phase == 'tuning').sum()} tuning trials. "
     small_print(drawing, text + "Which class is rare is drawn for each seed; medians and ranges.\n" + "; ".join(texts))
     return drawing
 

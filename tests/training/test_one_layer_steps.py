@@ -42,6 +42,7 @@ def test_incoming_patches_times_the_kernel_are_the_convolution():
     seen = []
     layer.register_forward_hook(lambda *each: seen.append(each[2]))
     model(IMAGES.train_images[:3])
+    assert layer.bias is not None
     expected = seen[0].detach().flatten(2).transpose(1, 2).flatten(0, 1)
     assert torch.allclose(A @ layer.weight.detach().flatten(1).T + layer.bias.detach(), expected, atol=1e-5)
 
