@@ -179,9 +179,9 @@ class Engine:
             index = sample[position]
             if isinstance(outcome, pa.Table):
                 tables[index] = outcome
+                self.counts["computed"] += 1
             if not isinstance(outcome, pa.Table) or not same_numbers(outcome, found[index]):
                 return [index for index in missing if index not in tables]
-        self.counts["computed"] += len(sample)
         for index in found.keys() - set(sample):
             tables[index] = found[index]
             write_result(files[index], found[index], origins[index])
