@@ -134,7 +134,7 @@ class Checkpoints:
 
     def _refuse_another_run(self, described: Mapping[str, Any]) -> None:
         """Refuse a checkpoint whose description differs, and name the first difference."""
-        for name in self.described.keys() | described.keys():
+        for name in ["parameters", *self.described, *described]:
             then, now = described.get(name), self.described.get(name)
             if then == now:
                 continue
