@@ -41,23 +41,39 @@ class RecorderCallback:
         """
         return self._recorder
 
-    def start(self, optimizers: Sequence[Optimizer], model: nn.Module, first_step: int, run: str | None) -> None:
+    def start(
+        self, optimizers: Sequence[Optimizer], model: nn.Module, *, first_step: int, run: str | None, rank_zero: bool
+    ) -> None:
         """Enter a recorder; one that an exception of an earlier training left open is closed first.
+
+        The process of rank zero records, and where parameters are sharded (DTensor) or a `process_group` was given
+        every process takes part.
 
         Args:
             optimizers: the trainer's optimizers, at least one.
             model: the module whose parameter names become the layers.
             first_step: steps that the trainer has taken.
             run: name of the run where the user gave none.
+            rank_zero: whether this is the process of rank zero.
 
         Raises:
             ValueError: the trainer has no optimizer.
+            TypeError: the matrices are flattened away (FullyShardedDataParallel).
 
         Source: elementary.
         """
         self.stop()
         if not optimizers:
             raise ValueError("the trainer has no optimizer: remove the callback, there is no step to record")
+        parameters = [p for each in optimizers for group in each.param_groups for p in group["params"]]
+        if any(getattr(p, "_fsdp_flattened", False) for p in parameters):
+            raise TypeError(
+                "FullyShardedDataParallel flattens the matrices, so they cannot be recorded: "
+                "shard with FSDP2 (fully_shard), or train with DDP"
+            )
+        together = self._options.get("process_group") is not None or any(hasattr(p, "full_tensor") for p in parameters)
+        if not (rank_zero or together):
+            return
         optimizer = optimizers[0] if len(optimizers) == 1 else list(optimizers)
         options = {"run": self._run or run, "first_step": first_step} | self._options
         self._recorder = SpectrumRecorder(optimizer, model, self._folder, **options).__enter__()

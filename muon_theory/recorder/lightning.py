@@ -27,8 +27,8 @@ class SpectrumCallback(RecorderCallback, Callback):  # pyright: ignore[reportGen
     checkpoint was written, under the same name (the checkpoint holds it), and replaces what was recorded later than
     that. Accumulated gradients are one step; a step that a gradient scaler skips counts, as it does for Lightning, and
     is not recorded. Several optimizers (manual optimization) are recorded together; Lightning's global step then counts
-    the steps of all of them. Of several processes the one of rank zero records. When training ends, by an exception or
-    Ctrl-C too, the recording is closed.
+    the steps of all of them. Of several processes the one of rank zero records; where parameters are sharded (DTensor)
+    all take part. When training ends, by an exception or Ctrl-C too, the recording is closed.
 
     Args:
         folder: folder of the recording.
@@ -75,9 +75,9 @@ class SpectrumCallback(RecorderCallback, Callback):  # pyright: ignore[reportGen
         Source: elementary.
         """
         run, self._resumed_run = self._resumed_run, None
-        if trainer.is_global_zero:
-            self.start(trainer.optimizers, pl_module, trainer.global_step, run)
-            self._recorded_run = self.recorder.run if self.recorder is not None else None
+        first_step, rank_zero = trainer.global_step, trainer.is_global_zero
+        self.start(trainer.optimizers, pl_module, first_step=first_step, run=run, rank_zero=rank_zero)
+        self._recorded_run = self.recorder.run if self.recorder is not None else None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Follow the trainer's count of steps.

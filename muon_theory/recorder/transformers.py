@@ -26,7 +26,7 @@ class SpectrumCallback(RecorderCallback, TrainerCallback):
     Steps are numbered by `state.global_step`, so after `train(resume_from_checkpoint=...)` the recording goes on where
     the checkpoint was written, under the same name, and replaces what was recorded later than that. Accumulated
     gradients are one step; a step that a gradient scaler skips counts, as it does for the Trainer, and is not recorded.
-    Of several processes the one of rank zero records.
+    Of several processes the one of rank zero records; where parameters are sharded (DTensor) all take part.
 
     The Trainer tells its callbacks of an end, not of an exception. After one the recording can be read, and is closed
     when the next training begins; to close it at once use the callback as a context manager:
@@ -75,9 +75,9 @@ class SpectrumCallback(RecorderCallback, TrainerCallback):
 
         Source: elementary.
         """
-        if state.is_world_process_zero:
-            run = args.run_name or Path(args.output_dir or "run").resolve().name
-            self.start([_unwrapped(optimizer)], model, state.global_step, run)
+        run = args.run_name or Path(args.output_dir or "run").resolve().name
+        first_step, rank_zero = state.global_step, state.is_world_process_zero
+        self.start([_unwrapped(optimizer)], model, first_step=first_step, run=run, rank_zero=rank_zero)
 
     def on_pre_optimizer_step(
         self,

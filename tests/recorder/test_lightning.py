@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -147,15 +149,18 @@ def test_several_optimizers_are_recorded_at_lightnings_global_step(tmp_path):
     assert all(sigma[0] > 0 for sigma in table["sigma"])
 
 
-def test_a_rank_other_than_zero_records_nothing(tmp_path):
-    class Elsewhere:
-        is_global_zero, global_step, optimizers = False, 0, ()
-
+def test_a_rank_other_than_zero_records_nothing_and_flattened_matrices_are_refused(tmp_path):
+    module = Module()
+    optimizer = module.configure_optimizers()
     callback = SpectrumCallback(tmp_path / "a")
-    callback.on_train_start(Elsewhere(), Module())
-    callback.on_train_batch_start(Elsewhere(), Module(), None, 0)
-    callback.on_train_end(Elsewhere(), Module())
+    callback.start([optimizer], module, first_step=0, run=None, rank_zero=False)
+    callback.follow(3)
+    assert callback.recorder is None
+    callback.stop()
     assert not (tmp_path / "a").exists()
+    module.net[0].weight._fsdp_flattened = True
+    with pytest.raises(TypeError, match="FSDP2"):
+        callback.start([optimizer], module, first_step=0, run=None, rank_zero=True)
 
 
 def test_a_failing_recorder_does_not_end_the_fit(tmp_path, caplog, monkeypatch):
@@ -173,4 +178,55 @@ def test_wrong_arguments_are_refused(tmp_path):
     with pytest.raises(ValueError, match="kinds is"):
         _fit(tmp_path, SpectrumCallback(tmp_path, kinds=["spectrum"]))
     with pytest.raises(ValueError, match="no optimizer"):
-        SpectrumCallback(tmp_path).start([], Module(), 0, None)
+        SpectrumCallback(tmp_path).start([], Module(), first_step=0, run=None, rank_zero=True)
+
+
+TWO_RANKS = """
+import logging, sys, warnings
+warnings.simplefilter("ignore")
+logging.getLogger("lightning").setLevel(logging.ERROR)
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from lightning.pytorch import LightningModule, Trainer
+from muon_theory.recorder import every
+from muon_theory.recorder.lightning import SpectrumCallback
+
+class Module(LightningModule):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    def training_step(self, batch, batch_idx):
+        return self.net(batch[0]).square().mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+    def train_dataloader(self):
+        rows = torch.randn(32, 5, generator=torch.Generator().manual_seed(1))
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        return DataLoader(TensorDataset(rows[rank::world]), batch_size=8 // world)
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    devices = int(sys.argv[2])
+    strategy = "ddp_fork" if devices > 1 else "auto"
+    Trainer(
+        max_epochs=1, accelerator="cpu", devices=devices, strategy=strategy, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, use_distributed_sampler=False,
+        callbacks=[SpectrumCallback(sys.argv[1], schedule=every(1), kinds=["gradient", "momentum", "weight"])],
+    ).fit(Module())
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_give_one_recording_that_of_one_process_with_the_whole_batch(tmp_path):
+    for devices in (1, 2):
+        command = [sys.executable, "-c", TWO_RANKS, str(tmp_path / str(devices)), str(devices)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    one, two = (read_spectra(tmp_path / name) for name in "12")
+    assert two["step"].unique().tolist() == list(range(4))
+    names = ["run", "step", "layer", "kind"]
+    assert one[names].equals(two[names])
+    for left, right in zip(one["sigma"], two["sigma"], strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-7)

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -142,3 +146,61 @@ def test_a_failing_recorder_does_not_end_the_training(tmp_path, caplog, monkeypa
     with caplog.at_level(logging.WARNING):
         _train(tmp_path / "out", SpectrumCallback(tmp_path / "a"), num_train_epochs=1)
     assert sum("training goes on" in message for message in caplog.messages) == 1
+
+
+TWO_RANKS = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import torch
+from torch import nn
+from transformers import Trainer, TrainingArguments
+from muon_theory.recorder import every
+from muon_theory.recorder.transformers import SpectrumCallback
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    def forward(self, x):
+        return {"loss": self.net(x).square().mean()}
+
+torch.set_num_threads(1)
+folder, world = sys.argv[1], int(sys.argv[2])
+arguments = TrainingArguments(
+    output_dir=folder + "/out", per_device_train_batch_size=32 // world, learning_rate=0.01, report_to="none",
+    use_cpu=True, disable_tqdm=True, logging_strategy="no", save_strategy="no", dataloader_pin_memory=False,
+    max_steps=4, seed=0,
+)
+rows = torch.randn(32, 5, generator=torch.Generator().manual_seed(1))
+callback = SpectrumCallback(folder + "/spectra", schedule=every(1), kinds=["gradient", "momentum", "weight"])
+Trainer(Net(), arguments, train_dataset=[{"x": row} for row in rows], callbacks=[callback]).train()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_give_one_recording_that_of_one_process_with_the_whole_batch(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for world in (1, 2):
+        (tmp_path / str(world)).mkdir()
+        ranks = []
+        for rank in range(world):
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            if world > 1:
+                environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+                environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            command = [sys.executable, "-c", TWO_RANKS, str(tmp_path / str(world)), str(world)]
+            ranks.append(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+            )
+        for process in ranks:
+            _, errors = process.communicate(timeout=200)
+            assert process.returncode == 0, errors
+    one, two = (read_spectra(tmp_path / name / "spectra") for name in "12")
+    assert two["step"].unique().tolist() == list(range(4))
+    names = ["run", "step", "layer", "kind"]
+    assert one[names].equals(two[names])
+    for left, right in zip(one["sigma"], two["sigma"], strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-7)
