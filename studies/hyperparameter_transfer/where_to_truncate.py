@@ -74,18 +74,19 @@ def cell(arm: Arm, width: int, log2_lr: float, steps: int, seed: int) -> list[di
     return [fixed | {"k": k, "top": value} for k, value in enumerate(top.tolist(), 1)]
 
 
-def truncated(grid: np.ndarray, own: np.ndarray, widest: np.ndarray) -> tuple[float, np.ndarray, bool]:
-    """Algorithm 1: the smallest tau whose truncation is accepted (else the last tried), kappa, and whether it is."""
-    kappa, tau, rows = np.full(len(grid), own.shape[1]), 0.0, np.arange(len(grid))
+def truncated(grid: np.ndarray, own: np.ndarray, widest: np.ndarray) -> dict[str, Any]:
+    """Algorithm 1: the smallest tau whose truncation is accepted (else the last tried), and the curves it cuts."""
+    found, rows = {}, np.arange(len(grid))
     for tau in TAUS:
         kappa, _ = minimise_proxy(grid, own, widest, (tau, tau))
         tops = own[rows, kappa - 1], widest[rows, kappa - 1]
         concave = max(float((np.diff(top, 2) < 0).mean()) for top in tops)
-        apart = max(abs(int(top.argmin()) - int(whole[:, -1].argmin())) for top, whole in zip(tops, (own, widest),
-                                                                                            strict=True))  # fmt: skip
-        if concave <= 0.25 and apart <= 1:
-            return tau, kappa, True
-    return tau, kappa, False
+        moved = [int(top.argmin()) - int(whole[:, -1].argmin()) for top, whole in ((tops[0], own), (tops[1], widest))]
+        accepted = concave <= 0.25 and max(map(abs, moved)) <= 1
+        found = {"truncation": kappa, "top": tops[0], "top_widest": tops[1], "tau": tau, "accepted": accepted}
+        if accepted:
+            break
+    return found
 
 
 def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.DataFrame:
@@ -102,12 +103,9 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
         tops, grid = {n: curves.to_numpy() for n, curves in wide.items()}, wide[widths[0]].index.to_numpy()
         for n in widths[:-1]:
             widest = np.column_stack([tops[widths[-1]][:, : n - 1], tops[widths[-1]][:, -1]])
-            tau, kappa, accepted = truncated(grid, tops[n], widest)
-            cut = {"truncation": kappa, "top": tops[n][np.arange(len(grid)), kappa - 1],
-                   "top_widest": widest[np.arange(len(grid)), kappa - 1], "tau": tau, "accepted": accepted}  # fmt: skip
-            tables.append(pd.DataFrame({"arm": arm, "seed": run, "width": n, "widest": widths[-1], "steps": steps,
-                                        "log2_lr": grid, "whole": tops[n][:, -1], "whole_widest": widest[:, -1],
-                                        **cut}))  # fmt: skip
+            fixed = {"arm": arm, "seed": run, "width": n, "widest": widths[-1], "steps": steps, "log2_lr": grid}
+            whole = {"whole": tops[n][:, -1], "whole_widest": widest[:, -1]}
+            tables.append(pd.DataFrame(fixed | whole | truncated(grid, tops[n], widest)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -123,29 +121,29 @@ def figure(table: Any) -> Figure:
     """Curves of one seed, whole and cut; truncation by rate; distance to the widest, cut over whole, by seed."""
     drawing, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.6))
     narrow, widest = table["width"].min(), table["widest"].max()
-    for axis, arm in zip(axes, ARMS, strict=False):
-        one = table.query(f"arm == '{arm}' and width == {narrow} and seed == {table['seed'].min()}")
-        for column, style, color, label in (("whole", "-", "blue", f"n = {narrow}"), ("whole_widest", "-", "black",
-                                            f"n = {widest}"), ("top", "--", "blue", "cut"),
-                                            ("top_widest", "--", "black", "cut")):  # fmt: skip
-            axis.plot(one["log2_lr"], one[column], style, color=OKABE_ITO[color], label=label)
-        axis.set(xlabel=r"$\log_2$ of the rate at n = 64", title=arm)
-    axes[0].set_ylabel("linearised change of the loss, nats")
-    axes[0].legend(fontsize=6)
+    lines = {"whole": ("-", "blue", f"n = {narrow}"), "whole_widest": ("-", "black", f"n = {widest}"),
+             "top": ("--", "blue", "cut"), "top_widest": ("--", "black", "cut")}  # fmt: skip
     for place, (arm, (_, color)) in enumerate(ARMS.items()):
+        one = table.query(f"arm == '{arm}' and width == {narrow} and seed == {table['seed'].min()}")
+        for column, (style, shade, label) in lines.items():
+            axes[place].plot(one["log2_lr"], one[column], style, color=OKABE_ITO[shade], label=label)
+        axes[place].set(title=arm)
         for width, style in zip(sorted(set(table["width"])), ("-", "--"), strict=False):
             part = table.query(f"arm == '{arm}' and width == {width}").groupby("log2_lr")["truncation"].median()
             axes[2].plot(part.index, part / width, style, marker="o", ms=2.5, color=OKABE_ITO[color])
             ratios = gaps(table).query(f"arm == '{arm}' and width == {width}")["ratio"]
             axes[3].plot(np.full(len(ratios), place + (0.15 if style == "--" else -0.15)), ratios, "o", ms=4,
                          color=OKABE_ITO[color], fillstyle="none" if style == "--" else "full")  # fmt: skip
-    axes[2].set(xlabel=r"$\log_2$ of the rate at n = 64", title="directions kept / n")
+    axes[0].set_ylabel("linearised change of the loss, nats")
+    axes[0].legend(fontsize=6)
+    for axis in axes[:3]:
+        axis.set_xlabel(r"$\log_2$ rate at n = 64")
+    axes[2].set(title="directions kept / n")
     axes[3].axhline(1, color="black", linewidth=0.8)
-    axes[3].set(xticks=(0, 1), xticklabels=list(ARMS), xlim=(-0.5, 1.5), title="distance to the widest,\ncut / whole")
+    axes[3].set(xticks=(0, 1), xticklabels=["Adam", "Muon"], xlim=(-0.5, 1.5), title="distance to widest,\ncut / whole")
     taken = table.drop_duplicates(["arm", "width", "seed"])["accepted"]
-    note = f"64-n-n-10 on digits, {table['steps'].iloc[0]} steps, {table['seed'].nunique()} seed(s). Accepted by"
-    small_print(drawing, f"{note} Algorithm 1: {int(taken.sum())} of {len(taken)}. Right: filled n = {narrow}, open the"
-                " next width; left: first seed.")  # fmt: skip
+    note = f"64-n-n-10 on digits, {table['steps'].iloc[0]} steps, {table['seed'].nunique()} seed(s), muP. Accepted by"
+    small_print(drawing, f"{note} Algorithm 1: {int(taken.sum())} of {len(taken)}. Full line, filled: n = {narrow}.")
     return drawing
 
 
