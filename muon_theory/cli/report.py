@@ -11,6 +11,9 @@ import typer
 
 from muon_theory.cli.screen import screen
 
+DRIFT_STEPS = 40
+"""Steps of a layer and kind whose leading subspaces are compared; each costs a singular value decomposition."""
+
 REPORT_HELP = """Write one HTML file to look at a recorded run.
 
 Spectra over time to scrub through, ranks, alignment deficits, the update that the iteration predicts, and the plan. The
@@ -61,7 +64,7 @@ def _report(
         data = report_data(
             table,
             title=f"Recorded run {folder.resolve().name}",
-            drift=subspace_drift(folder),
+            drift=subspace_drift(folder, most=DRIFT_STEPS),
             tolerance=tolerance,
             share=share,
             progress=lambda name: bar.advance(note=name),

@@ -58,7 +58,7 @@ def _spectra(
     elif not every:
         ends = table.groupby(["run", "layer", "kind"]).step.transform
         table = table[(table.step == ends("min")) | (table.step == ends("max"))]
-    rows = [_summary(row) for row in table.to_dict("records")]
+    rows = _summaries(table)
     if as_json:
         typer.echo(json.dumps({"spectra": rows}, indent=1, allow_nan=False))
         return
@@ -74,30 +74,32 @@ def _draw(folder: Path, table: Any, target: Path) -> None:
 
     layers = table[["run", "layer"]].drop_duplicates()
     with progress(len(layers), "figures", unit="layers", shown=sys.stderr.isatty()) as bar:
-        drift = subspace_drift(folder)
+        drift = subspace_drift(folder, most=100)
         files = save_run_figures(table, target, drift=drift, progress=lambda layer: bar.advance(note=layer))
     complain(f"wrote {files[0]}" if len(files) == 1 else f"wrote {len(files)} files to {target}")
 
 
-def _summary(row: dict[str, Any]) -> dict[str, Any]:
-    """The numbers that describe one spectrum; null where the matrix held NaN or inf."""
+def _summaries(table: Any) -> list[dict[str, Any]]:
+    """The numbers that describe each spectrum; null where the matrix held NaN or inf."""
     import numpy as np
 
-    from muon_theory.spectra import effective_rank, nuclear_rank, stable_rank
+    from muon_theory.recorder import summarize_spectra
 
-    sigma = row["sigma"]
-    summary: dict[str, Any] = {name: row[name] for name in ("run", "layer", "kind", "step", "rows", "columns", "dtype")}
-    if not np.isfinite(sigma).all():
+    found = []
+    for row, numbers in zip(table.to_dict("records"), summarize_spectra(table).to_dict("records"), strict=True):
+        summary = {name: row[name] for name in ("run", "layer", "kind", "step", "rows", "columns", "dtype")}
         names = ("sigma_1", "sigma_r", "stable_rank", "nuclear_rank", "effective_rank", "below_noise_floor")
-        return summary | dict.fromkeys(names)
-    return summary | {
-        "sigma_1": float(sigma[0]),
-        "sigma_r": float(sigma[-1]),
-        "stable_rank": float(stable_rank(sigma)),
-        "nuclear_rank": float(nuclear_rank(sigma)),
-        "effective_rank": float(effective_rank(sigma)),
-        "below_noise_floor": int((sigma < row["noise_floor"]).sum()),
-    }
+        if not np.isfinite(row["sigma"]).all():
+            found.append(summary | dict.fromkeys(names))
+            continue
+        length = min(row["rows"], row["columns"])
+        values = (
+            float(numbers["spectral_norm"]), float(row["sigma"][-1]), float(numbers["stable_rank"]),
+            float(numbers["nuclear_rank"]), float(np.exp(numbers["entropy"])),
+            round(length * (1 - numbers["share_above_floor"])),
+        )  # fmt: skip
+        found.append(summary | dict(zip(names, values, strict=True)))
+    return found
 
 
 def _spectra_table(rows: list[dict[str, Any]], *, several_runs: bool) -> Any:

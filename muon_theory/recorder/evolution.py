@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from muon_theory.recorder.reader import read_matrices
+from muon_theory.recorder.layout import recording_files
+from muon_theory.recorder.reader import read_matrices, read_spectra
 from muon_theory.spectra import spectrum_quantiles
 from muon_theory.spectra.subspaces import leading_subspace, principal_angles
 
@@ -67,12 +69,13 @@ def shown_places(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.round(np.concatenate([even, geometric])).astype(np.int64))
 
 
-def subspace_drift(folder: str | os.PathLike[str], *, k: int = 8) -> pd.DataFrame:
+def subspace_drift(folder: str | os.PathLike[str], *, k: int = 8, most: int | None = None) -> pd.DataFrame:
     """How far the k leading singular directions of stored matrices turned since the recorded step before.
 
     Args:
         folder: folder of a recording that stored its matrices.
         k: number of directions; min(rows, columns) // 2, at least 1, where the matrix is too small for it.
+        most: of more than so many steps of a layer and kind that many, evenly chosen, are compared; None: all.
 
     Returns:
         DataFrame ordered by run, layer, kind and step, one row a stored matrix but the first of each: run, layer, kind,
@@ -81,7 +84,7 @@ def subspace_drift(folder: str | os.PathLike[str], *, k: int = 8) -> pd.DataFram
         angle in radians). Matrices with NaN or inf and zero ones are left out. Without stored matrices no rows.
 
     Raises:
-        ValueError: k below 1.
+        ValueError: k below 1, or most below 2.
 
     Source: Bjorck and Golub 1973 (principal angles); derived here as a statistic.
 
@@ -89,8 +92,16 @@ def subspace_drift(folder: str | os.PathLike[str], *, k: int = 8) -> pd.DataFram
     """
     if k < 1:
         raise ValueError(f"k is {k}; give a number of directions >= 1")
+    if most is not None and most < 2:
+        raise ValueError(f"most is {most}; give a number of steps >= 2")
+    path = Path(folder)
+    if not path.is_dir() or not any(file.content == "matrices" for file in recording_files(path)):
+        return pd.DataFrame(columns=list(_DRIFT))
+    wanted = None if most is None else _chosen_steps(folder, most)
     bases: dict[tuple[str, str, str], dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
     for row, matrix in read_matrices(folder):
+        if wanted is not None and row["step"] not in wanted[row["run"], row["layer"], row["kind"]]:
+            continue
         size = float(matrix.double().norm())
         if not (math.isfinite(size) and size > 0):
             continue
@@ -108,6 +119,16 @@ def subspace_drift(folder: str | os.PathLike[str], *, k: int = 8) -> pd.DataFram
                 "left_angle": float(left[-1]), "right_angle": float(right[-1]),
             })  # fmt: skip
     return pd.DataFrame(rows, columns=list(_DRIFT))
+
+
+def _chosen_steps(folder: str | os.PathLike[str], most: int) -> dict[tuple[str, str, str], set[int]]:
+    """At most so many recorded steps of each run, layer and kind, the first and the last among them."""
+    chosen: dict[tuple[str, str, str], set[int]] = {}
+    for (run, layer, kind), rows in read_spectra(folder).groupby(["run", "layer", "kind"]):
+        steps = sorted(rows["step"])
+        places = np.unique(np.round(np.linspace(0, len(steps) - 1, min(most, len(steps)))).astype(int))
+        chosen[str(run), str(layer), str(kind)] = {int(steps[place]) for place in places}
+    return chosen
 
 
 _DRIFT = (
