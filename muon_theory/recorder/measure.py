@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +63,8 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
     spectrum of NaN and a noise floor of NaN.
 
     Args:
-        matrices: the matrices; drawn one after the other, so a generator keeps only the small ones in memory.
+        matrices: the matrices; drawn one after the other, so a generator keeps only the small ones in memory, and the
+            large ones of one layer, which tell one another's spectra (see `muon_theory.recorder.exact_spectrum`).
 
     Returns:
         a row for each, in their order.
@@ -83,16 +84,16 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
     for position, each in enumerate(matrices):
         X = each.matrix
         if each.known is not None:
-            rows[position] = _row(each, each.known.sigma.cpu().numpy())
+            rows[position] = row(each, each.known.sigma.cpu().numpy())
         elif min(X.shape) <= _BATCHED_UP_TO:
             small[X.shape, X.dtype, X.device].append((position, each))
         elif X.device.type == "cpu" and X.dtype.itemsize <= 4:
-            rows[position] = _row(each, large.spectrum(each.key.layer, X, each.rounded))
+            rows[position] = row(each, large.spectrum(each.key.layer, X, each.rounded))
         else:
-            rows[position] = _row(each, _spectra([X])[0])
+            rows[position] = row(each, _spectra([X])[0])
     for members in small.values():
         for (position, each), sigma in zip(members, _spectra([each.matrix for _, each in members]), strict=True):
-            rows[position] = _row(each, sigma)
+            rows[position] = row(each, sigma)
     return [rows[position] for position in sorted(rows)]
 
 
@@ -119,10 +120,59 @@ def _resolution(dtype: torch.dtype) -> tuple[float, float]:
     return _DOUBLE if dtype == torch.float64 else _SINGLE
 
 
-def _row(each: RecordedMatrix, sigma: np.ndarray) -> Spectrum:
+def device_spectra(matrices: Sequence[RecordedMatrix]) -> list[Tensor]:
+    """The singular values of matrices of one device, left there, for `row`.
+
+    Args:
+        matrices: the matrices; small ones of one shape and dtype are measured together.
+
+    Returns:
+        for each a Tensor of shape (min(rows, columns),), float64, descending; NaN where the matrix is not finite.
+
+    Source: elementary.
+
+    Accuracy: as `measure`.
+
+    >>> device_spectra([RecordedMatrix(MatrixKey(0, "weight", "update"), torch.diag(torch.tensor([3.0, 4.0])))])
+    [tensor([4., 3.], dtype=torch.float64)]
+    """
+    found: dict[int, Tensor] = {}
+    alike: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for position, each in enumerate(matrices):
+        X = each.matrix
+        if each.known is not None:
+            found[position] = each.known.sigma
+        else:
+            alike[X.shape, X.dtype, position if min(X.shape) > _BATCHED_UP_TO else None].append(position)
+    for places in alike.values():
+        stack = torch.stack([matrices[place].matrix for place in places])
+        with _no_autocast(stack.device.type):
+            finite = stack.abs().amax(dim=(1, 2)).isfinite()[:, None]
+            whole = torch.where(finite[..., None], stack, 0)
+            sigma = torch.where(finite, singular_values(whole, floor=_resolution(stack.dtype)[0]), math.nan)
+        found |= zip(places, sigma.unbind(), strict=True)
+    return [found[position] for position in range(len(matrices))]
+
+
+def row(each: RecordedMatrix, sigma: np.ndarray, rounded_norm: float | None = None) -> Spectrum:
+    """The row of a matrix whose singular values are found: with its noise floor.
+
+    Args:
+        each: the matrix.
+        sigma: its singular values, shape (min(rows, columns),), float64, descending.
+        rounded_norm: Frobenius norm of the stored matrix whose rounding sets the noise floor, where it is not `each`'s
+            `rounded` or matrix that is asked.
+
+    Returns:
+        the row.
+
+    Source: elementary.
+    """
     dtype, shape = each.matrix.dtype, (each.matrix.shape[0], each.matrix.shape[1])
     largest = float(sigma[0])
-    if each.rounded is None:
+    if rounded_norm is not None:
+        scale, norm = 1.0, rounded_norm
+    elif each.rounded is None:
         scale = largest or 1.0
         norm = float(np.linalg.norm(sigma / scale))
     else:

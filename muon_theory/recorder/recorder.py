@@ -28,6 +28,7 @@ from muon_theory.recorder.sinks import GuardedSinks, Sink
 from muon_theory.recorder.source import MatrixSource
 from muon_theory.recorder.step_hooks import StepHooks
 from muon_theory.recorder.store import SpectrumStore
+from muon_theory.recorder.transfer import CopiedMatrix, Event, Transfer
 
 if TYPE_CHECKING:
     from muon_theory.recorder.ranks import ElsewhereStore, RankGroup
@@ -42,7 +43,8 @@ class SpectrumRecorder:
     recorder takes, after the step, of every parameter with two or more dimensions (convolution kernels flattened to
     (out, -1)): the gradient the optimizer used, its momentum buffer, the LMO input, the update and the weight; see
     `muon_theory.recorder.kinds` for what these are with each optimizer. When `optimizer.step()` returns, the event is
-    in the folder and survives a kill of the process. On other steps it does nothing but ask the schedule.
+    in the folder and survives a kill of the process; matrices on a GPU are measured beside the training, and their
+    event is there at the next scheduled step at the latest. On other steps it does nothing but ask the schedule.
 
     Training is not disturbed: no random number is drawn, nothing is modified, and an error of the recorder costs its
     event, said once through `logging` (with `strict` it is raised). What cannot be recorded is left out and said
@@ -149,7 +151,8 @@ class SpectrumRecorder:
         self._hooks: StepHooks | None = None
         self._asked_for: int | None = None
         self._due = False
-        self._spectra: list[Spectrum] = []
+        self._spectra: list[Spectrum | CopiedMatrix] = []
+        self._transfer = Transfer()
         self._kept: dict[MatrixKey, Tensor] = {}
         self._errors = 0
         self._said_not_finite = False
@@ -225,6 +228,9 @@ class SpectrumRecorder:
             if error is None:
                 hooks.finish()
         self._forget()
+        while self._transfer.under_way:
+            self._guarded(partial(self._write, self._transfer.land()))
+        self._transfer.close()
         ranks, self._ranks = self._ranks, None
         if ranks is not None:
             self._guarded(ranks.close)
@@ -241,6 +247,9 @@ class SpectrumRecorder:
 
     def begin(self) -> None:
         """Ask the schedule whether the step that begins is recorded, unless it was asked before its forward pass."""
+        if self._transfer.under_way:
+            with self._booked():
+                self._guarded(partial(self._write, self._transfer.poll()))
         if self._asked_for != self._step:
             self._forget()
             self._guarded(self._ask)
@@ -313,20 +322,22 @@ class SpectrumRecorder:
             return each
 
         with torch.no_grad():
-            self._spectra += measure(keep(each) for each in self._source.after_step(optimizer, self._step))
+            matrices = (keep(each) for each in self._source.after_step(optimizer, self._step))
+            self._spectra += self._transfer.take(matrices, measure)
 
     def _record(self) -> None:
+        if self._spectra:
+            self._write(self._transfer.send(self._step, self._spectra, self._kept))
+
+    def _write(self, events: Iterable[Event]) -> None:
         assert self._store is not None  # noqa: S101  (hooked only while recording)
-        step, spectra = self._step, self._spectra
-        if spectra:
-            self._store.append(spectra, self._kept)
+        for step, spectra, matrices in events:
+            self._store.append(spectra, matrices)
             self._sinks.write(step, spectra)
-        if not self._said_not_finite:
-            for each in spectra:
-                if each.noise_floor != each.noise_floor:
-                    self._said_not_finite = True
-                    _logger.warning("NaN or inf in the %s of %s at step %d: sigma is NaN", each.kind, each.layer, step)
-                    break
+            bad = next((each for each in spectra if each.noise_floor != each.noise_floor), None)
+            if bad is not None and not self._said_not_finite:
+                self._said_not_finite = True
+                _logger.warning("NaN or inf in the %s of %s at step %d: sigma is NaN", bad.kind, bad.layer, step)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Run what must not break training: an error is logged, the first one with its traceback."""
