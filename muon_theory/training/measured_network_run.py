@@ -41,7 +41,7 @@ def smooth_network(features: int, hidden: Sequence[int], classes: int, *, seed: 
     model = mlp(features, hidden, classes, seed=seed)
     for name, layer in list(model.named_children()):
         if isinstance(layer, nn.Linear):
-            layer.bias = None
+            layer.register_parameter("bias", None)
         else:
             setattr(model, name, nn.GELU())
     return model
@@ -162,7 +162,9 @@ def _inexactness(optimizer: Muon, weights: list[nn.Parameter], points: list[Tens
     """The largest alignment deficit and overshoot of the step just taken."""
     deficit = overshoot = 0.0
     for W, before in zip(weights, points, strict=True):
-        O, C = (before - W.detach()).double() / lr, optimizer.lmo_input(W).double()
+        C = optimizer.lmo_input(W)
+        assert C is not None, "a step was taken, so Muon has its input"
+        O, C = (before - W.detach()).double() / lr, C.double()
         deficit = max(deficit, 1 - float((C * O).sum() / singular_values(C).sum()))
         overshoot = max(overshoot, float(singular_values(O)[0]) - 1)
     return {"deficit": deficit, "overshoot": overshoot}

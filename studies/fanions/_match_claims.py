@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -10,7 +10,8 @@ from muon_theory.claim import Claim, Estimate, Finding, Mutation
 from muon_theory.training.comparison import paired_difference
 
 SOURCE = "Kravatskiy et al. 2025, arXiv 2512.09678, table on CIFAR-10"
-MUON, Pair = ("own", "Muon"), tuple[tuple[str, str], tuple[str, str]]
+MUON = ("own", "Muon")
+Pair: TypeAlias = "tuple[tuple[str, str], tuple[str, str]]"
 
 
 def full_claims(errors: pd.DataFrame) -> list[Claim]:

@@ -15,7 +15,8 @@ def by_group(table: pd.DataFrame, network: str) -> pd.DataFrame:
     """Test accuracy in % of the paired runs, one row a seed, columns (optimizer, group of classes)."""
     runs: Any = table[(table.phase == "runs") & (table.network == network)].set_index(["optimizer", "seed"])
     groups = {name: 100 * runs[[f"accuracy_{i}" for i in places]].mean(axis=1) for name, places in GROUPS.items()}
-    return pd.DataFrame(groups).unstack("optimizer").swaplevel(axis=1).sort_index(axis=1)
+    wide: Any = pd.DataFrame(groups).unstack("optimizer")
+    return wide.swaplevel(axis=1).sort_index(axis=1)
 
 
 def advantages(table: pd.DataFrame, network: str) -> dict[str, dict[str, float]]:
