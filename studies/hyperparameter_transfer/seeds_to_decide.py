@@ -98,7 +98,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         Claim(id="HT-BALL-POWER", statement=f"at widths 16 to 256 five seeds times the square of their interval over "
               f"{ASKED} ({needed:.0f}, tried: {enough}) bring the interval of beta - alpha/2 to {ASKED}",
               source="Ghosh, Wu, Bietti 2025, arXiv 2512.22768, slow example; power analysis derived here",
-              relation="<=", method="simulation", evaluate=Finding, parameters={"predicted": ASKED, "measured": float(length[enough])},
+              relation="<=", method="simulation", evaluate=Finding,
+              parameters={"predicted": ASKED, "measured": float(length[enough])},
               mutations=(Mutation("five seeds", {"measured": float(length[5])}),), expected="open", attribution="ours",
               tier="run")
     ]  # fmt: skip

@@ -21,56 +21,25 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
-from torch import nn
-from torch.func import functional_call
 
 from muon_theory.claim import Claim, Estimate, Finding, Mutation
-from muon_theory.optimizers.learning_rates import initialize
-from muon_theory.problems import load_images, mlp
+from muon_theory.problems import load_images
 from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, small_print
-from muon_theory.rooms.hyperparameter_transfer.decomposition import minimise_proxy, top_k_changes
-from muon_theory.training.run import minibatches
-from muon_theory.training.width_run import Arm, width_optimizer
+from muon_theory.rooms.hyperparameter_transfer.decomposition import minimise_proxy
+from muon_theory.training.width_run import Arm
+from studies.hyperparameter_transfer._top_curves import top_curve
 
 ARMS: dict[Arm, tuple[int, str]] = {"Adam, muP": (-11, "orange"), "Muon, muP": (-9, "blue")}  # log2 of the first rate
 TAUS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
-EVERY, DECAY = 6, 0.97
 images_of = cache(load_images)
 
 
 def cell(arm: Arm, width: int, log2_lr: float, steps: int, seed: int) -> list[dict[str, Any]]:
-    """Linearised decrease of the loss carried by the k leading directions, k = 1 .. n, summed over one run."""
-    images = images_of("digits")
-    model, base = (mlp(images.features, (n, n), images.classes, seed=seed) for n in (width, 64))
-    initialize(model, seed=seed)
-    rule, batches = (
-        width_optimizer(arm, model, base, 2.0**log2_lr),
-        minibatches(len(images.train_labels), 64, seed=seed),
-    )
-    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    average, top = {name: weight.clone() for name, weight in before.items()}, np.zeros(width)
-    for step in range(1, steps + 1):
-        index = next(batches)
-        rule.zero_grad()
-        nn.functional.cross_entropy(model(images.train_images[index]), images.train_labels[index]).backward()
-        rule.step()
-        for name, weight in model.named_parameters():
-            average[name].lerp_(weight.detach(), 1 - DECAY)
-        if step % EVERY == 0:
-            start = {name: weight.clone().requires_grad_() for name, weight in before.items()}
-            loss = nn.functional.cross_entropy(functional_call(model, start, images.train_images), images.train_labels)
-            gradients = torch.autograd.grad(loss, list(start.values()))
-            for count, (name, G) in enumerate(zip(start, gradients, strict=True)):
-                dW = average[name] - before[name]
-                if count in (0, 2):  # the two hidden matrices; weights and biases alternate
-                    top += top_k_changes(*((G.T, dW.T) if count == 0 else (G, dW)))
-                else:
-                    top += float((G * dW).sum())
-            before = {name: weight.clone() for name, weight in average.items()}
+    """Linearised change of the loss that the k leading directions carry, k = 1 .. n, summed over one run."""
     fixed = {"arm": arm, "width": width, "log2_lr": log2_lr, "steps": steps, "seed": seed}
+    top = top_curve(images_of("digits"), arm, width, 2.0**log2_lr, steps, seed)
     return [fixed | {"k": k, "top": value} for k, value in enumerate(top.tolist(), 1)]
 
 
