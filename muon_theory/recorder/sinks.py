@@ -276,9 +276,10 @@ class TrackioSink(ChosenScalars):
         self._run: Any = run
 
     def _add(self, step: int, scalars: dict[str, float]) -> None:
-        if self._run is None and self._trackio:
+        if self._run is None and self._trackio is not None:
             self._run = self._trackio.init(**self._settings)
-        self._run.log(scalars, step=step)
+        run: Any = self._run
+        run.log(scalars, step=step)
 
     def close(self) -> None:
         """Finish the run that the sink opened.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 
@@ -117,3 +118,45 @@ def test_a_full_disk_costs_the_events_that_did_not_fit_and_no_other(tmp_path, ca
             disk["full"] = full
             _step(model, optimizer)
     assert read_spectra(tmp_path)["step"].unique().tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    "place", ["source.MatrixSource.after_step", "store.SpectrumStore.append", "sinks.GuardedSinks.write"]
+)
+def test_ctrl_c_within_an_event_reaches_the_loop_which_may_go_on(tmp_path, monkeypatch, strict, place):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    kinds = ["gradient", "update"]
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(1), kinds=kinds, strict=strict) as recorder:
+        for step in range(6):
+            with monkeypatch.context() as patch:
+                if step == 2:
+                    patch.setattr(f"muon_theory.recorder.{place}", interrupted)
+                with pytest.raises(KeyboardInterrupt) if step == 2 else contextlib.nullcontext():
+                    _step(model, optimizer)
+    assert recorder.step == 6
+    steps = read_spectra(tmp_path).groupby("step").size()
+    assert set(steps.index) - {2} == {0, 1, 3, 4, 5}
+    assert (steps == 4).all()
+
+
+def test_nan_everywhere_from_some_step_on_is_recorded_as_nan_and_does_not_end_the_training(tmp_path, caplog):
+    model = _model()
+    optimizer = torch.optim.Muon([model[0].weight, model[2].weight], lr=0.1)
+    with caplog.at_level(logging.WARNING), SpectrumRecorder(
+        optimizer, model, tmp_path, schedule=every(1), strict=True
+    ):  # fmt: skip
+        for step in range(5):
+            optimizer.zero_grad()
+            (model(torch.ones(2, 5)).square().mean() * (float("nan") if step >= 2 else 1.0)).backward()
+            optimizer.step()
+    table = read_spectra(tmp_path)
+    assert (table.groupby("step").size() == 10).all()
+    broken = table["sigma"].map(lambda sigma: bool((sigma != sigma).all()))
+    assert broken.tolist() == (table["step"] >= 2).tolist()
+    assert sum("NaN or inf" in message for message in caplog.messages) == 1
