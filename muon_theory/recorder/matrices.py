@@ -68,7 +68,14 @@ def event_blob(matrices: Mapping[MatrixKey, Tensor]) -> bytes:
 
     Source: elementary.
     """
-    return safetensors.torch.save({key.text(): matrix.cpu().contiguous() for key, matrix in matrices.items()})
+    stored: dict[str, Tensor] = {}
+    memory: set[int] = set()
+    for key, matrix in matrices.items():
+        each = matrix.detach().cpu().contiguous()
+        place = each.untyped_storage().data_ptr()  # safetensors refuses tensors that share memory
+        stored[key.text()] = each.clone() if place in memory else each
+        memory.add(place)
+    return safetensors.torch.save(stored)
 
 
 def compact_matrices(journal: Path, path: Path, header: Mapping[str, Any]) -> None:

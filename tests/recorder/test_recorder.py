@@ -307,6 +307,16 @@ def test_matrices_are_stored_as_they_were_with_their_row(tmp_path):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet"] * 3 + [".safetensors"] * 3
 
 
+def test_matrices_that_share_memory_are_stored_each(tmp_path):
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)  # its LMO input is the momentum buffer
+    with SpectrumRecorder(optimizer, model, tmp_path, layers=["0.weight"], store_matrices=True, strict=True):
+        _step(model, optimizer)
+    matrices = {row["kind"]: matrix for row, matrix in read_matrices(tmp_path)}
+    assert set(matrices) == {"gradient", "momentum", "lmo_input", "update", "weight"}
+    assert torch.equal(matrices["momentum"], matrices["lmo_input"])
+
+
 def test_layers_of_a_compiled_model_keep_their_names(tmp_path):
     class Compiled(nn.Module):  # as torch.compile wraps a module
         def __init__(self, module: nn.Module) -> None:
