@@ -1,14 +1,18 @@
 """What recording costs beside the training step it belongs to, and beside other loggers; for benchmarks/recorder.py."""
 
+import functools
 import itertools
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from paired_timing import Clock, interleaved, paired_difference
 from rival_loggers import RIVALS
@@ -23,6 +27,7 @@ PLAIN = "no recorder"
 SILENT = "recorder, step not scheduled"
 EVERY = "recorder, every step: gradient, momentum, update"
 ALL = "recorder, every step: all five kinds"
+DENSE = "the same three kinds, zero rows and columns kept"
 SVDVALS = "the same three kinds by torch.linalg.svdvals"
 THREE = ["gradient", "momentum", "update"]
 FIVE = ["gradient", "momentum", "lmo_input", "update", "weight"]
@@ -38,20 +43,30 @@ SHARE_OF_A_STEP, SHARE_OF_SVDVALS, SHARE_OF_A_RUN, SHARE_WHEN_SILENT = 0.6, 0.25
 Step = Callable[[], None]
 
 
+@functools.cache
+def batches() -> tuple[torch.Tensor, torch.Tensor]:
+    """The first 64 batches of CIFAR-10 where the folder MUON_THEORY_DATA holds it, else eight of noise."""
+    file = Path(os.environ.get("MUON_THEORY_DATA", "")) / "cifar-10-batches-bin" / "data_batch_1.bin"
+    if not file.is_file():
+        print("noise in place of images: MUON_THEORY_DATA names no folder with CIFAR-10")
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(8, BATCH, 3, 32, 32, generator=generator)
+        return images, torch.randint(10, (8, BATCH), generator=generator)
+    rows = torch.from_numpy(np.fromfile(file, np.uint8, 64 * BATCH * 3073).reshape(64, BATCH, 3073))
+    return rows[..., 1:].float().div(255).reshape(64, BATCH, 3, 32, 32), rows[..., 0].long()
+
+
 def training_step(options: dict[str, Any], stack: ExitStack, **recording: Any) -> tuple[nn.Module, Step]:
     """The tutorial's net for CIFAR-10 and a function that takes one training step of it with Muon."""
     model = tutorial_conv_net(seed=0)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(8, BATCH, 3, 32, 32, generator=generator)
-    labels = torch.randint(10, (8, BATCH), generator=generator)
     optimizer = Muon([p for p in model.parameters() if p.ndim >= 2], lr=0.01, weight_decay=0.0, **options)
     if recording:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(SpectrumRecorder(optimizer, model, folder, **recording))
-    batches = itertools.cycle(zip(images, labels, strict=True))
+    turns = itertools.cycle(zip(*batches(), strict=True))
 
     def step() -> None:
-        inputs, wanted = next(batches)
+        inputs, wanted = next(turns)
         model.zero_grad()
         nn.functional.cross_entropy(model(inputs), wanted).backward()
         optimizer.step()
@@ -76,6 +91,11 @@ def svdvals() -> Iterator[None]:
         yield
 
 
+def zeros_kept() -> AbstractContextManager[object]:
+    """Rows and columns of zeros, which units that no sample has activated leave in a gradient, count as any other."""
+    return mock.patch.object(exact_spectrum, "_without_zeros", lambda X: X)
+
+
 def recording_overhead(rounds: int, optimizers: list[str], clock: Clock) -> bool:
     """Print what each way of recording adds to a training step; True if the goals are met."""
     verdicts = [_overhead(rounds, name, clock) for name in optimizers]
@@ -90,9 +110,11 @@ def _overhead(rounds: int, name: str, clock: Clock) -> bool:
             SILENT: {"schedule": lambda _: False},
             EVERY: {"schedule": every(1), "kinds": THREE},
             ALL: {"schedule": every(1), "kinds": FIVE},
+            DENSE: {"schedule": every(1), "kinds": THREE},
             SVDVALS: {"schedule": every(1), "kinds": THREE},
         }
         contestants = {title: training_step(options, stack, **how)[1] for title, how in recordings.items()}
+        contestants[DENSE] = _within(zeros_kept, contestants[DENSE])
         contestants[SVDVALS] = _within(svdvals, contestants[SVDVALS])
         for title, start in RIVALS.items():
             model, step = training_step(options, stack)
@@ -158,7 +180,7 @@ def _goal(text: str, found: float, goal: float) -> bool:
     return found <= goal
 
 
-def _within(context: Callable[[], AbstractContextManager[None]], step: Step) -> Step:
+def _within(context: Callable[[], AbstractContextManager[object]], step: Step) -> Step:
     def call() -> None:
         with context():
             step()
