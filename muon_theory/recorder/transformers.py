@@ -41,7 +41,8 @@ class SpectrumCallback(RecorderCallback, TrainerCallback):
 
     A wrong argument is refused when training begins, as `SpectrumRecorder` says it.
 
-    Source: transformers.TrainerCallback, events on_train_begin, on_pre_optimizer_step and on_train_end.
+    Source: transformers.TrainerCallback, events on_train_begin, on_step_begin, on_pre_optimizer_step
+    and on_train_end.
     """
 
     def __enter__(self) -> Self:
@@ -79,6 +80,24 @@ class SpectrumCallback(RecorderCallback, TrainerCallback):
         first_step, rank_zero = state.global_step, state.is_world_process_zero
         self.start([_unwrapped(optimizer)], model, first_step=first_step, run=run, rank_zero=rank_zero)
 
+    def on_step_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: Any,
+    ) -> None:
+        """Follow the trainer's count of steps, before the forward passes of the step.
+
+        Args:
+            args: the training arguments.
+            state: the trainer's state.
+            control: the trainer's control.
+
+        Source: elementary.
+        """
+        self.follow(state.global_step)
+
     def on_pre_optimizer_step(
         self,
         args: TrainingArguments,  # noqa: ARG002
@@ -86,7 +105,7 @@ class SpectrumCallback(RecorderCallback, TrainerCallback):
         control: TrainerControl,  # noqa: ARG002
         **_: Any,
     ) -> None:
-        """Follow the trainer's count of steps.
+        """Follow the trainer's count of steps where the step began within an accumulation.
 
         Args:
             args: the training arguments.

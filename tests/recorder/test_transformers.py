@@ -141,6 +141,21 @@ def test_accumulated_and_clipped_gradients_are_one_step(tmp_path):
         assert np.linalg.norm(sigma) <= 1.01e-3
 
 
+def test_steps_that_the_optimizer_skipped_are_counted_as_the_trainer_does(tmp_path):
+    class Skip(TrainerCallback):  # as a gradient scaler would
+        def on_pre_optimizer_step(self, args, state, control, *, optimizer, **_):
+            inner = optimizer.optimizer
+            inner.__dict__.pop("step", None)
+            if state.global_step in {2, 3, 7}:
+                inner.step = lambda *_: None
+
+    callback = SpectrumCallback(tmp_path / "a", schedule=every(1), kinds=["activation", "gradient"])
+    _train(tmp_path / "out", callback, Skip(), lr_scheduler_type="constant")
+    table = read_spectra(tmp_path / "a")
+    assert table["step"].unique().tolist() == [step for step in range(12) if step not in {2, 3, 7}]
+    assert (table.groupby("step").size() == 4).all()
+
+
 def test_a_failing_recorder_does_not_end_the_training(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("muon_theory.recorder.recorder.measure", lambda *_, **__: 1 / 0)
     with caplog.at_level(logging.WARNING):
