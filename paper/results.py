@@ -135,7 +135,21 @@ for _name, _study, _claim, _how in (
     ("curvature.gradient", "isotropic_curvature/when_is_orthogonalization_optimal", "IC-40", min),
     ("curvature.rotation.low", "isotropic_curvature/measured_curvature", "IC-44", min),
     ("curvature.rotation.high", "isotropic_curvature/measured_curvature", "IC-44", max),
+    ("condition.q.last", "preconditioning/iterations_against_condition_number", "MF-GRID-Q", max),
+    ("condition.slope.muon", "preconditioning/iterations_against_condition_number", "MF-GRID-MUON", max),
+    ("condition.tables", "preconditioning/published_tables", "MF-TABLES-GRID", max),
+    ("curvature.polar", "isotropic_curvature/when_is_orthogonalization_optimal", "IC-41", max),
+    ("curvature.small", "isotropic_curvature/measured_curvature", "IC-42", max),
+    ("curvature.peak.low", "isotropic_curvature/measured_curvature", "IC-33", min),
+    ("curvature.peak.high", "isotropic_curvature/measured_curvature", "IC-33", max),
     ("transfer.adam", "hyperparameter_transfer/learning_rate_across_widths", "HT-13", max),
+    ("transfer.muon", "hyperparameter_transfer/learning_rate_across_widths", "HT-13-MUON", max),
+    ("transfer.sketch.low", "hyperparameter_transfer/transfer_exponents", "HT-14", min),
+    ("transfer.sketch.high", "hyperparameter_transfer/transfer_exponents", "HT-14", max),
+    ("transfer.ball", "hyperparameter_transfer/transfer_exponents", "HT-BALL", max),
+    ("transfer.top.ten.low", "hyperparameter_transfer/top_k_share", "HT-12", max),
+    ("transfer.top.ten.high", "hyperparameter_transfer/top_k_share", "HT-12", min),
+    ("transfer.top.two", "hyperparameter_transfer/top_k_share", "HT-12-K2", min),
     ("fanion.one", "fanions/which_k", "WK-SMALL", max),
     ("blend.frobenius.neon", "fanions/blend_with_frobenius", "BF-NEON", max),
     ("blend.sign.neon", "fanions/blend_with_sign", "BS-NEON", max),
@@ -155,6 +169,57 @@ def _steps(figures: Figures, method: str, kappa: float) -> str:
     return digits(float(chosen["steps"].median()), 3)
 
 
-for _word, _method in (("muon", "muon_exact"), ("gd", "gradient")):
-    for _power in (1, 6):
+for _word, _method in (("muon", "muon_exact"), ("gd", "gradient"), ("adam", "adam"), ("sign", "sign")):
+    for _power in (1, 4, 6):
         RESULTS[f"steps.{_word}.{_power}"] = partial(_steps, method=_method, kappa=10.0**_power)
+
+
+def _count(figures: Figures, study: str) -> str:
+    """Rows of a table."""
+    return str(len(figures.table(study)))
+
+
+RESULTS["condition.tables.numbers"] = partial(_count, study="preconditioning/published_tables")
+
+
+@result("condition.start")
+def _start(figures: Figures) -> str:
+    """Steps from a start that does not commute over those from one that does, at the smallest condition number."""
+    return digits(float(figures.claim("preconditioning/non_commuting_start", "ICL-START-LARGE")["measured"][0]))
+
+
+@result("batch.decay.gradient")
+def _decay_gradient(figures: Figures) -> str:
+    """The gradient left over the Frank-Wolfe gap left; the claim states half of it."""
+    measured = figures.claim("critical_batch/decay_times_rate", "DTR-GRADIENT")["measured"]
+    return digits(2 * float(measured[0] if isinstance(measured, list) else measured))
+
+
+@result("condition.q.growth")
+def _growth(figures: Figures) -> str:
+    """Factor by which one more Newton-Schulz step extends the condition numbers that it follows."""
+    return digits(10 ** float(figures.claim("preconditioning/fixed_q", "MF-Q-GROWTH")["measured"]))
+
+
+def _completion(figures: Figures, word: str) -> str:
+    """On how many of the noisy completion problems tuned AdamW is better or worse than tuned Muon."""
+    from studies.preconditioning.noisy_factorization import paired
+
+    found = paired(figures.table("preconditioning/noisy_factorization"), "tuned")
+    return str([difference.word for difference in found].count(word))
+
+
+for _word in ("better", "worse"):
+    RESULTS[f"completion.{_word}"] = partial(_completion, word=_word)
+
+
+@result("completion.seeds")
+def _completion_seeds(figures: Figures) -> str:
+    return str(figures.table("preconditioning/noisy_factorization").query("phase == 'tuned'")["seed"].nunique())
+
+
+@result("curvature.diagram")
+def _diagram(figures: Figures) -> str:
+    """Points at which the sine and the linear program are compared, as the claim states."""
+    words = figures.claim("isotropic_curvature/phase_diagram", "IC-38")["statement"].split()
+    return words[words.index("of", words.index("all")) + 1]
