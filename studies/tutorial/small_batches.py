@@ -135,7 +135,7 @@ def claims(table: Any) -> list[Claim]:
     octaves = [round(abs(math.log2(ratio / 10)), 6) for ratio in ratios]
     small, ratio = min(estimates), "the ratio of the tuned rates at every batch from 16 to 1024 (MNIST perceptron) is"
     shared: dict[str, Any] = {"source": "Wei 2025; this study", "method": "training run", "tier": "run",
-                              "attribution": "printed", "evaluate": Finding}  # fmt: skip
+                              "attribution": "implied", "evaluate": Finding}  # fmt: skip
     return [
         Claim(id="TUT-07", statement=f"Muon is unlikely to work well at a small batch: at batch {small} its test loss "
               "is higher than AdamW's (MNIST perceptron, tuned, paired)", relation=">", expected="refuted", unit="nats",
