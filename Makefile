@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHONHASHSEED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: figures figures-full test check format recorded-set paper benchmarks clean
+.PHONY: figures figures-full test check format recorded-set paper benchmarks gpu clean
 .DEFAULT_GOAL := figures
 
 .venv/bin/python:
@@ -60,6 +60,10 @@ benchmarks: .venv/.installed
 	$(BIN)/python benchmarks/polar.py
 	$(BIN)/python benchmarks/recorder.py
 	$(BIN)/python benchmarks/optimizer_step.py
+
+# Recipes, benchmarks and GPU tests on the GPU of this machine, in one table (benchmarks/gpu.md) and under ten minutes.
+gpu: .venv/.installed-dev
+	$(BIN)/python benchmarks/gpu.py
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -18,9 +18,9 @@ SHAPES = ((128, 512), (256, 1024), (512, 512), (512, 2048))
 GOALS = {(512, 2048): 0.9}
 
 
-def contestants(rows: int, columns: int) -> dict:
+def contestants(rows: int, columns: int, device: str = "cpu") -> dict:
     """What is timed on one matrix of condition number 1e3."""
-    X = prescribed_matrix(log_uniform_spectrum(min(rows, columns), 1e3), rows, columns, dtype=torch.float32)
+    X = prescribed_matrix(log_uniform_spectrum(min(rows, columns), 1e3), rows, columns, dtype=torch.float32).to(device)
     Y = X.double()
     return {
         NEWTON_SCHULZ: lambda: orthogonalize(X, "jordan_2024", steps=5, form="dense"),
