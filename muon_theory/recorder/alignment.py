@@ -125,25 +125,50 @@ def alignment_deficits(
     if unmapped := [name for name in names if name in COEFFICIENTS and COEFFICIENTS[name].preconditioner]:
         raise ValueError(f"methods has {unmapped[0]}, whose preconditioner changes the spectrum")
     identity = table[["run", "step", "layer", "kind"]].reset_index(drop=True)
-    stacks = _stacked(whole_spectra(table)["sigma"])
-    found: list[pd.DataFrame] = []
-    for name in names:
-        counts = [COEFFICIENTS[name].natural_steps if name in COEFFICIENTS else 5] if wanted is None else wanted
-        deficit = {count: np.full(len(table), np.nan) for count in counts}
-        overshoot = {count: np.full(len(table), np.nan) for count in counts}
-        for places, sigma in stacks:
-            zero = sigma[:, 0] == 0
-            losses = DeficitsByStep(np.where(zero[:, None], 1.0, sigma), name)
-            for count in range(1, counts[-1] + 1):
-                losses.step()
-                if count in deficit:
-                    deficit[count][places] = np.where(zero, 0.0, losses.deficits)
-                    overshoot[count][places] = np.where(zero, 0.0, losses.overshoot)
-        found += [
-            identity.assign(method=name, steps=count, deficit=deficit[count], overshoot=overshoot[count])
-            for count in counts
-        ]
+    found = [
+        identity.assign(method=name, steps=count, deficit=deficit, overshoot=overshoot)
+        for name in names
+        for count, (deficit, overshoot) in deficit_arrays(
+            table, name, [_natural_steps(name)] if wanted is None else wanted
+        ).items()
+    ]
     return pd.concat(found, ignore_index=True)
+
+
+def deficit_arrays(
+    table: pd.DataFrame, method: str, steps: Sequence[int]
+) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """The numbers of `alignment_deficits` for one coefficient set, without a table around them.
+
+    Args:
+        table: rows of `read_spectra`.
+        method: a coefficient set.
+        steps: ascending numbers of steps >= 1.
+
+    Returns:
+        By number of steps: deficit and overshoot of each row of the table, shape (rows,).
+
+    Source: elementary.
+
+    >>> table = pd.DataFrame([{"sigma": np.array([4.0, 3.0])}])
+    >>> deficit_arrays(table, "taylor_3", [1])[1][0].round(6)
+    array([0.121143])
+    """
+    found = {count: (np.full(len(table), np.nan), np.full(len(table), np.nan)) for count in steps}
+    for places, sigma in _stacked(whole_spectra(table)["sigma"]):
+        zero = sigma[:, 0] == 0
+        losses = DeficitsByStep(np.where(zero[:, None], 1.0, sigma), method)
+        for count in range(1, max(steps) + 1):
+            losses.step()
+            if count in found:
+                found[count][0][places] = np.where(zero, 0.0, losses.deficits)
+                found[count][1][places] = np.where(zero, 0.0, losses.overshoot)
+    return found
+
+
+def _natural_steps(method: str) -> int:
+    """The number of steps that the source of a set runs."""
+    return COEFFICIENTS[method].natural_steps if method in COEFFICIENTS else 5
 
 
 def plan_recording(table: pd.DataFrame, **options: Any) -> tuple[Plan, str]:
@@ -271,7 +296,7 @@ def _step_counts(method: str, steps: Sequence[int] | None) -> list[int]:
         return [0]
     if steps is not None:
         return list(steps)
-    return sorted({5, COEFFICIENTS[method].natural_steps}) if method in COEFFICIENTS else [5]
+    return sorted({5, _natural_steps(method)})
 
 
 def _pairs(table: pd.DataFrame) -> Mapping[str, list[tuple[np.ndarray, np.ndarray]]]:

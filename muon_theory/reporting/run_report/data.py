@@ -12,7 +12,7 @@ import pandas as pd
 
 from muon_theory.polar import COEFFICIENTS, Plan, coefficient_set
 from muon_theory.recorder.alignment import (
-    alignment_deficits,
+    deficit_arrays,
     orthogonalizer_input,
     plan_recording,
     published_methods,
@@ -30,6 +30,7 @@ MOST_STEPS, MOST_POINTS, FEWEST_POINTS = 160, 48, 12
 LARGEST_STEP_COUNT = 8
 """Deficits are given for 1 to this many steps of each set."""
 _PLANNED_VALUES = 600_000
+_RECOGNIZED_STEPS = 24
 
 
 def report_data(
@@ -131,13 +132,13 @@ def _layer(
     except ValueError:
         pass
     else:
-        found = alignment_deficits(rows, methods, range(1, LARGEST_STEP_COUNT + 1))
+        counts = range(1, LARGEST_STEP_COUNT + 1)
         by_method = {
-            method: [_short(group["deficit"], 3) for _, group in each.groupby("steps")]
-            for method, each in found.groupby("method", sort=False)
+            method: [_short(deficit, 3) for deficit, _ in deficit_arrays(rows, method, counts).values()]
+            for method in methods
         }
         data["deficits"] = {"kind": kind, "steps": [int(step) for step in rows["step"]], "methods": by_method}
-    fits = recognize_updates(own)
+    fits = recognize_updates(_thinned(own, _RECOGNIZED_STEPS))
     data["fit"] = None
     if len(fits):
         best = fits.iloc[0]
