@@ -1,8 +1,8 @@
 """Question: how far do gradient norms fall while the training accuracy reaches 100 %?
 
 Claim: at most tenfold, so that small gradients cannot be what training reaches. The recipe it was seen in smooths the
-labels by .2, which keeps every loss and its gradient away from zero; the recorded gradients are those of minibatches.
-Here with and without smoothing, of minibatches and of all training images.
+labels by .2 and ends there. Here with and without smoothing, of minibatches and of all training images. Found: fivefold
+when 100 % is reached; but trained on, five times as long, seventyfold with smoothing and ten-thousandfold without.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678, section on CIFAR (the claim); Jordan, airbench94_muon (smoothing .2).
 
@@ -32,7 +32,7 @@ from muon_theory.training import minibatches, schedule_factor
 from studies.training._paired import each_over_seeds
 
 RULES, SMOOTHINGS, BATCH, LAST = ("Muon", "F-Muon"), (0.2, 0.0), 128, 5
-GRADIENTS = {"minibatch": "-", "full": ":"}
+GRADIENTS, MOMENTS = {"minibatch": "-", "full": ":"}, {"reached": "o", "end": "s"}
 images_of = cache(load_images)
 
 
@@ -80,17 +80,19 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
 
 
 def falls(table: pd.DataFrame) -> pd.DataFrame:
-    """Largest norm of a run over the mean of its last ones: columns frobenius, nuclear; and the last train_accuracy."""
-    keys, rows = ["rule", "smoothing", "gradient", "seed"], {}
+    """Largest norm over the mean of three measured ones from the first at 100 % on ("reached"), and of the last."""
+    keys, rows = ["rule", "smoothing", "gradient", "seed"], []
     for key, run in table.sort_values("step").groupby(keys):
-        norms = run[["frobenius", "nuclear"]]
-        rows[key] = {**(norms.max() / norms.iloc[-LAST:].mean()), "train_accuracy": run.train_accuracy.iloc[-1]}
-    return pd.DataFrame(rows).T.rename_axis(keys).reset_index()
+        parts = {"reached": run[(run.train_accuracy == 1).cummax()][:3], "end": run[-LAST:]}
+        for when, part in parts.items():
+            ratios = run[["frobenius", "nuclear"]].max() / part[["frobenius", "nuclear"]].mean()
+            rows.append({**dict(zip(keys, key, strict=True)), "when": when, "step": part.step.min(), **ratios})
+    return pd.DataFrame(rows)
 
 
-def chosen(found: pd.DataFrame, rule: str, smoothing: float, gradient: str) -> Any:
-    """The rows of one rule, smoothing and gradient."""
-    return found[(found.rule == rule) & (found.smoothing == smoothing) & (found.gradient == gradient)]
+def chosen(found: pd.DataFrame, *arm: Any) -> Any:
+    """The rows of one (rule, smoothing, gradient, when)."""
+    return found[(found[["rule", "smoothing", "gradient", "when"]] == list(arm)).all(axis=1)]
 
 
 def figure(table: pd.DataFrame) -> Figure:
@@ -103,29 +105,29 @@ def figure(table: pd.DataFrame) -> Figure:
             middle = rows.groupby("step")[["frobenius", "train_accuracy"]].median()
             axes[0].plot(middle.frobenius, line, color=color, label=f"smoothing {smoothing:g}, {gradient}")
             if gradient == "full":
-                axes[1].plot(middle.index, 100 * (1 - middle.train_accuracy).clip(lower=0.03), color=color)
+                axes[1].plot(middle.index, 100 * (1 - middle.train_accuracy).clip(lower=3e-4), color=color)
     axes[0].set(yscale="log", xlabel="step", ylabel="Frobenius norm / (nats/weights)", title="a  gradient, Muon")
     axes[0].legend(fontsize=5.5)
     axes[1].set(yscale="log", xlabel="step", ylabel="training error / % (lowest: 0)", title="b  training error, Muon")
     found = falls(table)
     arms = list(product(SMOOTHINGS, GRADIENTS))
-    for x, arm in enumerate(arms):
-        for i, rule in enumerate(RULES):
-            rows = chosen(found, rule, *arm)
-            for norm, marker in (("frobenius", "o"), ("nuclear", "s")):
-                axes[2].plot([x + 0.3 * i - 0.15] * len(rows), rows[norm], marker, ms=3, fillstyle="none",
-                             color=OKABE_ITO["blue" if i == 0 else "orange"],
-                             label=f"{rule}, {norm}" if x == 0 else None)  # fmt: skip
+    for (x, arm), (i, rule), when in product(enumerate(arms), enumerate(RULES), MOMENTS):
+        rows = chosen(found, rule, *arm, when)
+        axes[2].plot([x + 0.3 * i - 0.15] * len(rows), rows.frobenius, MOMENTS[when], ms=3, fillstyle="none",
+                     color=OKABE_ITO["blue" if i == 0 else "orange"],
+                     label=f"{rule}, {when}" if x == 0 else None)  # fmt: skip
     axes[2].axhline(10, color=OKABE_ITO["black"], lw=0.8)
     axes[2].set_xticks(range(4), [f"{gradient}\n{smoothing:g}" for smoothing, gradient in arms], fontsize=6)
-    axes[2].set(yscale="log", ylabel="largest norm / last norms", title="c  fall", xlabel="gradient, smoothing")
+    axes[2].set(
+        yscale="log", ylabel="largest Frobenius norm / later one", title="c  fall", xlabel="gradient, smoothing"
+    )
     axes[2].legend(fontsize=5.5)
     row = table.iloc[0]
     text = (
         f"{row.dataset}, MLP d-{row.width}-{row.width}-10, batch {BATCH}, {table.step.max() + 1} steps, linear decay,"
     )
-    text += f" CPU; {table.seed.nunique()} seeds, medians; last norms: mean of {LAST} steps. Hidden matrices only."
-    small_print(drawing, text)
+    text += f" CPU; {table.seed.nunique()} seeds, medians; hidden matrices only.\nReached: mean norm of three measured "
+    small_print(drawing, text + f"steps from the first with training accuracy 100 % on; end: of the last {LAST} steps.")
     return drawing
 
 
@@ -133,18 +135,16 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     """TR-05, with the recipe's smoothing of labels; from five seeds on."""
     found = falls(table)
 
-    def values(smoothing: float, gradient: str) -> dict[str, list[float]]:
-        rows = [chosen(found, rule, smoothing, gradient) for rule in RULES]
-        return {f"{rule} {norm}": each[norm].tolist()
-                for rule, each in zip(RULES, rows, strict=True) for norm in ("frobenius", "nuclear")}  # fmt: skip
+    def values(when: str) -> dict[str, list[float]]:
+        rows = {rule: chosen(found, rule, 0.2, "minibatch", when) for rule in RULES}
+        return {f"{rule} {norm}": rows[rule][norm].tolist() for rule, norm in product(RULES, ("frobenius", "nuclear"))}
 
-    accuracy = found.query("smoothing == .2").groupby("seed").train_accuracy.min().min()
     rows = [
-        Claim(id="TR-05", statement="labels smoothed by .2: while the training accuracy reaches 100 % (here at least "
-              f"{100 * accuracy:.1f} %) a minibatch gradient's Frobenius and nuclear norms fall, from their largest "
-              "values, at most tenfold", source="Kravatskiy et al. 2025, arXiv 2512.09678, section on CIFAR; run here",
-              relation="<=", evaluate=each_over_seeds, parameters={"values": values(0.2, "minibatch"), "bound": 10.0},
-              mutations=(Mutation("labels not smoothed", {"values": values(0.0, "minibatch")}),),
-              expected="open", attribution="printed", tier="run", method="training run"),
+        Claim(id="TR-05", statement="labels smoothed by .2: until the training accuracy has reached 100 % a minibatch "
+              "gradient's Frobenius and nuclear norms fall, from their largest values, at most tenfold",
+              source="Kravatskiy et al. 2025, arXiv 2512.09678, section on CIFAR; run here on digits", relation="<=",
+              evaluate=each_over_seeds, parameters={"values": values("reached"), "bound": 10.0},
+              mutations=(Mutation("until the end of the run", {"values": values("end")}),),
+              expected="holds", attribution="printed", tier="run", method="training run"),
     ]  # fmt: skip
     return rows if found.seed.nunique() >= 5 else []

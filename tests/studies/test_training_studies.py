@@ -121,11 +121,13 @@ def test_the_wider_rule_wins_and_exchanging_the_curves_flips_it():
     assert verdicts(learning_rate_window.claims(pd.concat(rows))) == {"TR-04": ("holds", ("refuted",))}
 
 
-def test_a_fall_is_from_the_largest_norm_to_the_last_ones():
-    table = pd.DataFrame({"rule": "Muon", "smoothing": 0.0, "gradient": "full", "seed": 0, "step": range(7),
-                          "frobenius": [4.0, 8.0, 2, 2, 2, 2, 2], "nuclear": 1.0, "train_accuracy": 1.0})  # fmt: skip
-    (row,) = gradient_fall.falls(table).to_dict("records")
-    assert (row["frobenius"], row["nuclear"]) == (4.0, 1.0)
+def test_a_fall_is_from_the_largest_norm_to_those_at_full_accuracy_and_to_the_last_ones():
+    accuracy, norms = [0.5, 0.9, 1.0, 0.99, 1.0, 1.0, 1.0, 1.0, 1.0], [4.0, 8.0, 4, 4, 4, 1, 1, 1, 1]
+    table = pd.DataFrame({"rule": "Muon", "smoothing": 0.0, "gradient": "full", "seed": 0, "step": range(9),
+                          "frobenius": norms, "nuclear": 1.0, "train_accuracy": accuracy})  # fmt: skip
+    found = gradient_fall.falls(table).set_index("when")
+    assert found.frobenius.to_dict() == {"reached": 2.0, "end": 8.0 / 1.6}
+    assert found.step.to_dict() == {"reached": 2, "end": 4}
 
 
 @pytest.mark.parametrize("name", RULES)
