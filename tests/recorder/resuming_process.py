@@ -2,7 +2,7 @@
 
 It imports torch once and forks the ranks of a training for each line of JSON on its standard input. They report on
 standard output: `pid <rank> <pid>` at first, then rank zero `returned <step>` after every step; when all are gone the
-parent adds `end <exit codes>`. A rank that outlives another one by two seconds is killed, as a launcher would do.
+parent adds `end <exit codes>`. A rank that outlives another one by six seconds is killed, as a launcher would do.
 """
 
 from __future__ import annotations
@@ -35,9 +35,16 @@ def schedule():
 
 
 def train(
-    folder: str, checkpoint: str, steps: int | None, rank: int, world: int, report: Callable[[str], None], **options
+    folder: str,
+    checkpoint: str,
+    steps: int | None,
+    rank: int,
+    world: int,
+    report: Callable[[str], None],
+    together: bool = False,
+    **options,
 ) -> None:
-    """Steps of Muon on two matrices from the last checkpoint on, recorded by rank zero."""
+    """Steps of Muon on two matrices from the last checkpoint on, recorded by rank zero or by both ranks together."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 6, bias=False), nn.Tanh(), nn.Linear(6, 4, bias=False))
     optimizer = torch.optim.Muon(model.parameters(), lr=0.02)
@@ -49,7 +56,9 @@ def train(
         begun = state["step"]
     wrapped = model if world == 1 else nn.parallel.DistributedDataParallel(model)
     recorder = contextlib.nullcontext()
-    if rank == 0:
+    if together:
+        options["process_group"] = dist.group.WORLD
+    if rank == 0 or together:
         recorder = SpectrumRecorder(
             optimizer, model, folder, run="run", schedule=schedule(), first_step=begun, events_per_part=8, **options
         )
@@ -86,7 +95,7 @@ def run_rank(rank: int, world: int, meeting: str, report: Callable[[str], None],
 
 
 def wait_for(ranks: list[int]) -> list[int]:
-    """Exit codes of the ranks, killed two seconds after the first that failed."""
+    """Exit codes of the ranks, killed six seconds after the first that failed."""
     codes: dict[int, int] = {}
     failed: float | None = None
     while len(codes) < len(ranks):
@@ -95,7 +104,7 @@ def wait_for(ranks: list[int]) -> list[int]:
             codes[child] = os.waitstatus_to_exitcode(status)
             failed = time.monotonic() if codes[child] and failed is None else failed
             continue
-        if failed is not None and time.monotonic() > failed + 2:
+        if failed is not None and time.monotonic() > failed + 6:
             for child in set(ranks) - codes.keys():
                 os.kill(child, signal.SIGKILL)
             failed = None
