@@ -105,7 +105,7 @@ def figure(table: pd.DataFrame) -> Figure:
         f"{n} × {n}, recorded momenta 256 × 784; geometric means of {seeds} matrices, float64 SVD as truth.\nEach mark"
     )
     text += (
-        " an accuracy asked; crosses: published (arXiv 2512.09678). Spare vectors: LOBPCG 2, power 1, randomized 10."
+        " an accuracy asked; crosses: published (arXiv 2512.09678). Spare: LOBPCG 2, power 1, randomized 10 vectors."
     )
     small_print(drawing, text)
     return drawing
