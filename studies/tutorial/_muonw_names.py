@@ -20,7 +20,9 @@ RENAMED = {
 
 def muonw(arm: str, model: Any, lr: float, **options: Any) -> MuonW:
     """MuonW with the parameters' roles or names deciding."""
-    roles = {route.name: route.optimizer for route in route_parameters(model).routes}
+    roles: dict[str, Any] = {route.name: route.optimizer for route in route_parameters(model).routes}
+    if arm == "AdamW":
+        roles = dict.fromkeys(roles, "adamw")
     if arm in RENAMED:
         named = []
         for name, parameter in model.named_parameters():
@@ -28,5 +30,4 @@ def muonw(arm: str, model: Any, lr: float, **options: Any) -> MuonW:
                 name = name.replace(old, new)  # noqa: PLW2901
             named.append((name, parameter))
         return MuonW(named, lr, **options)
-    only_adamw = arm == "AdamW"
-    return MuonW(model.named_parameters(), lr, **options, route=lambda n, _: "adamw" if only_adamw else roles[n])
+    return MuonW(model.named_parameters(), lr, **options, route=lambda name, _: roles[name])

@@ -127,8 +127,8 @@ def claims(table: Any) -> list[Claim]:
     """TUT-11-RUN and TUT-16."""
     if not (compiled := table[table["phase"] == "compile"].to_dict("records")):
         return []
-    losses, half = final_losses(table[table["lesson"] == "precision"], ["arm"]), differences(table, "precision")
-    found, spread = half.loc["bfloat16"], float(losses["float32"].max() - losses["float32"].min())
+    losses: Any = final_losses(table[table["lesson"] == "precision"], ["arm"])
+    found, spread = differences(table, "precision").loc["bfloat16"], losses["float32"].max() - losses["float32"].min()
     shared: dict[str, Any] = {"source": "Wei 2025, lessons; this study", "tier": "run", "expected": "holds",
                               "attribution": "printed"}  # fmt: skip
     return [

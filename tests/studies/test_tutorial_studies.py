@@ -14,8 +14,7 @@ from studies.tutorial.muon_from_scratch import TutorialMuon, cell
 
 def test_the_muon_from_scratch_is_the_librarys_to_rounding():
     rows = cell("float64", "digits", 6, 0)
-    assert rows["update_difference"].max() < 1e-11
-    assert rows["drift"].max() < 1e-11
+    assert rows[["update_difference", "drift"]].to_numpy().max() < 1e-11
     assert rows["scratch_loss"].iloc[0] == pytest.approx(rows["library_loss"].iloc[0], rel=1e-9)
 
 

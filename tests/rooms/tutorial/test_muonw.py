@@ -66,6 +66,7 @@ def test_the_librarys_metrics_include_the_rate():
     _gradients(model, 0)
     optimizer.step()
     found = get_post_step_metrics(optimizer, model)["update/weight.norm"]
+    assert model.weight.grad is not None
     assert found == pytest.approx(0.1 * model.weight.grad.norm().item(), rel=1e-4)
 
 
