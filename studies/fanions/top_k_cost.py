@@ -101,12 +101,8 @@ def figure(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("products with a vector")
     drawing.legend(loc="outside upper center", ncols=len(METHODS))
     n, seeds = table["n"].iloc[0], table["seed"].nunique()
-    text = (
-        f"{n} × {n}, recorded momenta 256 × 784; geometric means of {seeds} matrices, float64 SVD as truth.\nEach mark"
-    )
-    text += (
-        " an accuracy asked; crosses: published (arXiv 2512.09678). Spare: LOBPCG 2, power 1, randomized 10 vectors."
-    )
+    text = f"{n} × {n}, recorded momenta 256 × 784; geometric means of {seeds} matrices, float64 SVD as truth.\n"
+    text += "Marks: accuracies asked; crosses: published (arXiv 2512.09678). Spare vectors: LOBPCG 2, randomized 10."
     small_print(drawing, text)
     return drawing
 
