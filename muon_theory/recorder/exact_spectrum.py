@@ -9,10 +9,13 @@ already in the same event is not measured again: `LayerSpectra` knows equal matr
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from muon_theory.spectra import noise_floor, singular_values
@@ -56,10 +59,11 @@ def exact_spectrum(X: Tensor) -> np.ndarray:
         return sigma
     if Y.shape[0] > Y.shape[1]:
         Y = Y.T
-    C = Y @ Y.T
-    if not math.isfinite(C.trace()):  # the sum of squares; those of finite float32 entries cannot overflow
-        return np.full_like(sigma, math.nan)
-    found = np.sqrt(np.linalg.eigvalsh(C).clip(min=0))[::-1].copy()
+    with _torch_threads():
+        C = Y @ Y.T
+        if not math.isfinite(C.trace()):  # the sum of squares; those of finite float32 entries cannot overflow
+            return np.full_like(sigma, math.nan)
+        found = np.sqrt(np.linalg.eigvalsh(C).clip(min=0))[::-1].copy()
     if not _suffices(found):
         method = "qr" if 2 * Y.shape[1] >= 3 * Y.shape[0] else "svd"
         found = singular_values(torch.from_numpy(Y), accuracy=_ACCURACY, floor=_FLOOR, method=method).numpy()
@@ -122,6 +126,19 @@ def _without_zeros(X: Tensor) -> Tensor:
     if len(rows) * len(columns) > _WORTH_LEAVING_OUT * X.numel():
         return X
     return X.index_select(0, rows).index_select(1, columns)
+
+
+def _torch_threads() -> contextlib.AbstractContextManager[object]:
+    """A context in which numpy's BLAS uses no more threads than torch, whose number the user sets."""
+    blas = _blas()
+    if all(library.num_threads <= torch.get_num_threads() for library in blas.lib_controllers):
+        return contextlib.nullcontext()
+    return blas.limit(limits=torch.get_num_threads())
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _suffices(sigma: np.ndarray) -> bool:

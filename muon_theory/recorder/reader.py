@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from muon_theory.recorder.layout import CONDENSED_SCHEMA, SCHEMA, RecordingFile, read_spectra_file, recording_files
 from muon_theory.recorder.quantiles import condensed_spectrum
@@ -117,7 +116,9 @@ def _concatenated(files: list[RecordingFile]) -> tuple[pd.DataFrame, dict[int, d
 
 def _table(batches: list[pa.RecordBatch]) -> pa.Table:
     """The batches in one table, with the columns of condensed spectra where at least one of them has any."""
-    if not any("condensed" in batch.schema.names and pc.any(batch["condensed"]).as_py() for batch in batches):
+    if not any(
+        "condensed" in batch.schema.names and True in batch["condensed"].unique().to_pylist() for batch in batches
+    ):
         return pa.Table.from_batches([batch.select(SCHEMA.names) for batch in batches], SCHEMA)
     whole = []
     for batch in batches:

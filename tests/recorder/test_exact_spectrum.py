@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,26 @@ def test_rows_and_columns_of_zeros_give_zeros_and_change_nothing_else(rows, colu
         assert found.shape == (160,)
         np.testing.assert_allclose(found[:left], _truth(X)[:left], rtol=1e-6)
         assert not found[left:].any()
+
+
+@pytest.mark.parametrize(("blas", "torchs", "expected"), [(4, 1, [1]), (4, 3, [3]), (1, 2, []), (2, 2, [])])
+def test_no_more_threads_are_used_than_torch_has_or_the_user_allows(monkeypatch, blas, torchs, expected):
+    asked: list[int] = []
+
+    class Library:
+        num_threads = blas
+
+    class Libraries:
+        lib_controllers = (Library(),)
+
+        def limit(self, limits: int):
+            asked.append(limits)
+            return contextlib.nullcontext()
+
+    monkeypatch.setattr(module, "_blas", Libraries)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: torchs)
+    exact_spectrum(torch.eye(3))
+    assert asked == expected
 
 
 def test_equal_matrices_of_a_layer_are_measured_once(monkeypatch):
