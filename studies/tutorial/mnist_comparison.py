@@ -38,7 +38,7 @@ def figure(table: Any) -> Figure:
     trials = len(table.query("phase == 'tuning' and epoch == 1"))
     text = (f"Perceptron 784-256-128-10, {table['dataset'].iloc[0]}, batch 64, 3 epochs, CPU; line, band: median "
             f"and range of {seeds} seeds, crosses: the tutorial's single run; learning rate tuned alike\nin {trials} "
-            "trials on held-out training images with another seed, momentum and weight decay as published.")  # fmt: skip
+            "trials on held-out images with another seed, momentum and weight decay as published.")  # fmt: skip
     return comparison_figure(table, "train_loss", "training loss / nats", PUBLISHED, text)
 
 
