@@ -9,7 +9,9 @@ Gram matrix A^T A, in float64: never more numbers than columns squared.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -173,25 +175,34 @@ class LayerInputs:
     """Hooks on the layers of a model that gather their input matrices at armed steps, and do nothing else at others.
 
     Inputs count in training mode and with gradients enabled, once where a checkpointed forward pass is run again in the
-    backward pass. Where `zero_grad` has thrown a gradient away, its inputs go too.
+    backward pass. Where `zero_grad` has thrown a gradient away, its inputs go too. On a model that is compiled, the
+    hooks stay, since a compiled forward pass knows only those it was compiled with: it then has two versions, with and
+    without the gathering, neither with a graph break. On others there is no hook at silent steps.
 
     Args:
         model: the model.
         weights: the weights whose inputs are asked for; those of other modules than Linear and convolutions have none.
 
-    Source: torch.nn.Module.register_forward_pre_hook.
+    Source: torch.nn.Module.register_forward_pre_hook, torch.library.custom_op.
     """
 
     def __init__(self, model: nn.Module, weights: Iterable[Tensor]) -> None:
         self._asked = frozenset(weights)
-        self._modules: list[tuple[nn.Module, Tensor]] = []
+        self._hooks: list[_InputHook] = []
         for module in model.modules():
             weight = module._parameters.get("weight")
             if isinstance(module, (nn.Linear, *_CONVOLUTIONS)) and weight is not None and weight in self._asked:
-                self._modules.append((module, weight))
+                self._hooks.append(_InputHook(self, module, weight))
+        self.armed = False
+        """Whether inputs are gathered."""
         self._matrices: dict[Tensor, InputMatrix] = {}
         self._went_back: set[Tensor] = set()
         self._handles: list[RemovableHandle] = []
+        self._gradient_handles: list[RemovableHandle] = []
+        self.stays = bool(self._hooks) and any(map(_is_compiled, model.modules()))
+        """Whether the hooks stay at silent steps."""
+        if self.stays:
+            self._hook()
 
     @property
     def weights(self) -> set[Tensor]:
@@ -199,7 +210,7 @@ class LayerInputs:
 
         Source: elementary.
         """
-        return {weight for _, weight in self._modules}
+        return {hook.weight for hook in self._hooks}
 
     def asked_for(self, weights: Iterable[Tensor]) -> bool:
         """Whether these are the weights that were asked for.
@@ -220,23 +231,36 @@ class LayerInputs:
         Source: elementary.
         """
         self.clear()
-        if self._handles:
+        if self.armed:
             return
-        for module, weight in self._modules:
-            hook = _InputHook(self, weight)
-            self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+        self.armed = True
+        self._hook()
         for weight in self.weights:
             if weight.requires_grad and weight.is_leaf and not hasattr(weight, "full_tensor"):
-                self._handles.append(weight.register_post_accumulate_grad_hook(self._went_back.add))
+                self._gradient_handles.append(weight.register_post_accumulate_grad_hook(self._went_back.add))
 
     def disarm(self) -> None:
-        """Gather no more, and leave no hook; what was gathered stays.
+        """Gather no more, and leave no hook where the model is not compiled; what was gathered stays.
 
         Source: elementary.
         """
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self.armed = False
+        while self._gradient_handles:
+            self._gradient_handles.pop().remove()
+        if not self.stays:
+            self.unhook()
+
+    def unhook(self) -> None:
+        """Leave no hook.
+
+        Source: elementary.
+        """
+        while self._handles:
+            self._handles.pop().remove()
+
+    def _hook(self) -> None:
+        if not self._handles:
+            self._handles = [h.module.register_forward_pre_hook(h, with_kwargs=True) for h in self._hooks]
 
     def clear(self) -> None:
         """Forget what was gathered.
@@ -289,13 +313,55 @@ class LayerInputs:
 
 
 class _InputHook:
-    def __init__(self, inputs: LayerInputs, weight: Tensor) -> None:
-        self._inputs, self._weight = inputs, weight
+    """The hook of one layer; what runs while torch compiles is a custom operator, so that the graph does not break."""
+
+    def __init__(self, inputs: LayerInputs, module: nn.Module, weight: Tensor) -> None:
+        self._inputs, self.module, self.weight = inputs, module, weight
+        self._number = next(_NUMBERS)
+        _HOOKS[self._number] = self
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._inputs.armed:
+            return
         given = args[0] if args else kwargs.get("input")
         if module.training and torch.is_grad_enabled() and isinstance(given, Tensor):
-            self._inputs.see(module, self._weight, given)
+            if torch.compiler.is_compiling():
+                torch.ops.muon_theory.layer_input(given.detach(), _TOKEN, self._number)
+            else:
+                self.see(given)
+
+    def see(self, given: Tensor) -> None:
+        if self._inputs.armed:
+            self._inputs.see(self.module, self.weight, given)
+
+    def see_compiled(self, given: Tensor) -> None:
+        self._inputs.stays = True  # somebody compiled the model without telling
+        self.see(given)
+
+
+_NUMBERS = itertools.count()
+_HOOKS: weakref.WeakValueDictionary[int, _InputHook] = weakref.WeakValueDictionary()
+_TOKEN = torch.zeros(())  # said to be written to, so that no compiler leaves the operator out
+
+
+@torch.library.custom_op(
+    "muon_theory::layer_input",
+    mutates_args=("token",),
+    schema="(Tensor given, Tensor(a!) token, int number) -> ()",
+)
+def _layer_input(given: Tensor, token: Tensor, number: int) -> None:  # noqa: ARG001
+    hook = _HOOKS.get(number)
+    if hook is not None:
+        hook.see_compiled(given)
+
+
+@_layer_input.register_fake
+def _(given: Tensor, token: Tensor, number: int) -> None:
+    """Nothing is returned, so nothing is known of its shape."""
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _whole_once(inputs: Tensor) -> Tensor | None:

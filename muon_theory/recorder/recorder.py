@@ -228,6 +228,7 @@ class SpectrumRecorder:
             if error is None:
                 hooks.finish()
         self._forget()
+        self._source.leave()
         while self._transfer.under_way:
             self._guarded(partial(self._write, self._transfer.land()))
         self._transfer.close()

@@ -142,14 +142,23 @@ class MatrixSource:
 
         Source: elementary.
         """
-        if not due:
-            self._inputs.disarm()
-            return
         weights = [layer.parameter for layer in self.layers()]
         if not self._inputs.asked_for(weights):
-            self._inputs.disarm()
+            self.leave()
             self._inputs = LayerInputs(self._model, weights)
-        self._inputs.arm()
+        if due:
+            self._inputs.arm()
+        else:
+            self._inputs.disarm()
+
+    def leave(self) -> None:
+        """Release everything and leave no hook in the model.
+
+        Source: elementary.
+        """
+        self.forget()
+        self._inputs.unhook()
+        self._inputs = LayerInputs(self._model, [])
 
     def before_step(self, optimizer: Optimizer) -> None:
         """Keep what the step is going to overwrite: the weights, where a kind needs them.
@@ -210,9 +219,9 @@ class MatrixSource:
         grouped = [(group, optimizer) for optimizer in optimizers for group in optimizer.param_groups]
         held = [(p, group, optimizer) for group, optimizer in grouped for p in group["params"] if _may_be_matrix(p)]
         if any(parameter not in self._names for parameter, _, _ in held):  # at first, and after the model grew
-            wrapped = isinstance(self._model, nn.parallel.DistributedDataParallel)
-            named = (self._model.module if wrapped else self._model).named_parameters()
-            self._names = {parameter: _plain_name(name) for name, parameter in named}
+            wrapped = "module." if isinstance(self._model, nn.parallel.DistributedDataParallel) else ""
+            named = self._model.named_parameters()
+            self._names = {parameter: _plain_name(name.removeprefix(wrapped)) for name, parameter in named}
         return [Layer(self._names.get(parameter, ""), parameter, group, by) for parameter, group, by in held]
 
     def inputs_of(self, layer: Layer) -> InputMatrix | None:
@@ -230,7 +239,10 @@ class MatrixSource:
         if inputs is not None and inputs.rows:
             return inputs
         if layer.parameter in self._inputs.weights:
-            text = "no input of %s was seen: its layer was not called in training mode, or compiled before"
+            text = (
+                "no input of %s was seen: its layer was not called in training mode, or compiled before it was hooked "
+                "(pass the compiled model to the recorder, and enter it before the first forward pass)"
+            )
         else:
             text = "the input of %s is not recorded: it is the weight of no Linear or convolution layer"
         self._say_once(text, text, layer.name)

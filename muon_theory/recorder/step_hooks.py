@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -65,7 +65,8 @@ class StepHooks:
         self._in_backward = False
         self._said_order = False
         self._handles: list[RemovableHandle] = []
-        before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
+        before: Any = torch.compiler.disable(self._before)
+        after: Any = torch.compiler.disable(self._after)
         for optimizer in optimizers:  # in steps that are compiled, too, the hooks are plain Python
             self._handles.append(optimizer.register_step_pre_hook(before))
             self._handles.append(optimizer.register_step_post_hook(after))

@@ -267,3 +267,42 @@ def test_the_trainer_may_say_that_a_step_was_skipped(tmp_path):
     for step in (0, 2):
         row = _recorded(tmp_path, "0.weight", step)
         np.testing.assert_allclose(row["sigma"], _sigma(_inputs(step, 9, 6)), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("whole", [True, False])
+def test_inputs_of_a_compiled_model_are_recorded_without_a_graph_break(tmp_path, backend, whole):
+    torch._dynamo.reset()
+    model = _mlp()
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    given = compiled if whole else model  # that a plain model is compiled is seen if it is done at a recorded step
+    steps = [1, 3] if whole else [0, 2]
+    with SpectrumRecorder(optimizer, given, tmp_path, schedule=at(steps), kinds=KINDS):
+        for step in range(5):
+            optimizer.zero_grad()
+            for micro in range(2):
+                compiled(_inputs(2 * step + micro, 5, 6)).square().mean().backward()
+            with torch.no_grad():
+                compiled(_inputs(99, 5, 6))
+            optimizer.step()
+    assert not model[0]._forward_pre_hooks
+    for step in steps:
+        seen = torch.cat([_inputs(2 * step, 5, 6), _inputs(2 * step + 1, 5, 6)])
+        np.testing.assert_allclose(_recorded(tmp_path, "0.weight", step)["sigma"], _sigma(seen), rtol=1e-5)
+    assert read_spectra(tmp_path)["step"].unique().tolist() == steps
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_a_model_compiled_before_is_said_to_show_no_input(tmp_path, caplog):
+    torch._dynamo.reset()
+    model = _mlp()
+    compiled = torch.compile(model, backend="eager")
+    compiled(_inputs(0, 5, 6)).mean().backward()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with caplog.at_level(logging.WARNING), SpectrumRecorder(optimizer, model, tmp_path, kinds=KINDS):
+        compiled(_inputs(0, 5, 6)).mean().backward()
+        optimizer.step()
+    assert len(read_spectra(tmp_path)) == 0
+    assert "enter it before the first forward pass" in caplog.text

@@ -34,13 +34,13 @@ def _matrices(model: nn.Module) -> list[torch.Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_lmo_spectrum_is_the_one_an_exact_muon_formed(tmp_path, monkeypatch, dtype):
     taken, computed = [], []
-    original = measure._row
+    original = measure.row
 
-    def spy(each, sigma):
+    def spy(each, sigma, *rest):
         (computed if each.known is None else taken).append((each.key.layer, each.key.kind))
-        return original(each, sigma)
+        return original(each, sigma, *rest)
 
-    monkeypatch.setattr(measure, "_row", spy)
+    monkeypatch.setattr(measure, "row", spy)
     for name, shared in (("shared", True), ("alone", False)):
         model = _model(dtype)
         optimizer = Muon(_matrices(model), lr=0.02, exact=True)
