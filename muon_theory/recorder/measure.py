@@ -90,23 +90,22 @@ def measure(matrices: Iterable[RecordedMatrix]) -> list[Spectrum]:
         elif X.device.type == "cpu" and X.dtype.itemsize <= 4:
             rows[position] = row(each, large.spectrum(each.key.layer, X, each.rounded))
         else:
-            rows[position] = row(each, _spectra([X])[0])
+            rows[position] = row(each, _spectra([X])[0].cpu().numpy())
     for members in small.values():
-        for (position, each), sigma in zip(members, _spectra([each.matrix for _, each in members]), strict=True):
+        spectra = _spectra([each.matrix for _, each in members]).cpu().numpy()
+        for (position, each), sigma in zip(members, spectra, strict=True):
             rows[position] = row(each, sigma)
     return [rows[position] for position in sorted(rows)]
 
 
-def _spectra(matrices: list[Tensor]) -> list[np.ndarray]:
-    """Singular values of matrices of one shape, dtype and device; NaN for those that are not finite."""
+def _spectra(matrices: list[Tensor]) -> Tensor:
+    """Singular values of matrices of one shape, dtype and device, left there; NaN for those that are not finite."""
     with _no_autocast(matrices[0].device.type):
         stack = torch.stack(matrices) if len(matrices) > 1 else matrices[0][None]
-        finite = torch.linalg.vector_norm(stack, math.inf, dim=(1, 2)).isfinite()
-        found = np.full((len(matrices), min(matrices[0].shape)), math.nan)
-        if bool(finite.any()):
-            whole = stack if bool(finite.all()) else stack[finite]
-            found[finite.cpu().numpy()] = singular_values(whole, floor=_resolution(stack.dtype)[0]).cpu().numpy()
-    return list(found)
+        finite = stack.abs().amax(dim=(1, 2)).isfinite()
+        whole = torch.where(finite[:, None, None], stack, 0)
+        sigma = singular_values(whole, floor=_resolution(stack.dtype)[0])
+        return torch.where(finite[:, None].to(sigma.device), sigma, math.nan)
 
 
 def _no_autocast(device: str) -> contextlib.AbstractContextManager[object]:
@@ -145,11 +144,7 @@ def device_spectra(matrices: Sequence[RecordedMatrix]) -> list[Tensor]:
         else:
             alike[X.shape, X.dtype, position if min(X.shape) > _BATCHED_UP_TO else None].append(position)
     for places in alike.values():
-        stack = torch.stack([matrices[place].matrix for place in places])
-        with _no_autocast(stack.device.type):
-            finite = stack.abs().amax(dim=(1, 2)).isfinite()[:, None]
-            whole = torch.where(finite[..., None], stack, 0)
-            sigma = torch.where(finite, singular_values(whole, floor=_resolution(stack.dtype)[0]), math.nan)
+        sigma = _spectra([matrices[place].matrix for place in places])
         found |= zip(places, sigma.unbind(), strict=True)
     return [found[position] for position in range(len(matrices))]
 
