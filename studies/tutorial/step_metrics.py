@@ -31,7 +31,7 @@ from studies.tutorial.muon_from_scratch import TutorialMuon
 
 LAYER = "layer2.weight"
 CENTERS = {"muon": 0.01, "sgd": 0.04, "adamw": 0.001}
-SIZES = {"norm": "norm, median of the run", "max": "largest entry, median of the run"}
+SIZES = {"norm": "norm of the update", "max": "largest entry of the update"}
 
 
 def optimizer_of(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -116,7 +116,7 @@ def figure(table: Any) -> Figure:
     axes[0].set(yscale="log", xlabel="step", ylabel="norm before the rate", title="a  best and failing (- -) rate")
     axes[0].legend(fontsize=5.5)
     for axis, (size, title), letter in zip(axes[1:], SIZES.items(), "bc", strict=True):
-        axis.set(xscale="log", yscale="log", xlabel=title, title=f"{letter}  update/{{name}}.{size}")
+        axis.set(xscale="log", yscale="log", xlabel=f"median {title}", title=f"{letter}  update/{{name}}.{size}")
         axis.set_yticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
         axis.minorticks_off()
     axes[1].set_ylabel("test loss at the end / nats")
