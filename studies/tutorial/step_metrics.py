@@ -115,8 +115,8 @@ def figure(table: Any) -> Figure:
                 axis.plot(part[size], loss, marker, color=color_of(name), label=None if failed else name, ls="")
     axes[0].set(yscale="log", xlabel="step", ylabel="norm before the rate", title="a  best and failing (- -) rate")
     axes[0].legend(fontsize=5.5)
-    for axis, (size, title), letter in zip(axes[1:], SIZES.items(), "bc", strict=True):
-        axis.set(xscale="log", yscale="log", xlabel=f"median {title}", title=f"{letter}  update/{{name}}.{size}")
+    for axis, size, title in zip(axes[1:], SIZES, ("median norm", "median largest entry"), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel=title, title=f"update/{{name}}.{size}")
         axis.set_yticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
         axis.minorticks_off()
     axes[1].set_ylabel("test loss at the end / nats")

@@ -24,6 +24,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from muon_theory.claim import Claim
 from muon_theory.optimizers import Hybrid, Muon, route_parameters
 from muon_theory.problems import bigram_zipf, first_convolution_net, load_images, mlp, transformer
 from muon_theory.reporting.engine import serially
@@ -34,6 +35,7 @@ from muon_theory.training.language_run import train_on_tokens
 from muon_theory.training.network_run import train_network
 from muon_theory.training.tuned_comparison import final_losses, tuned_runs
 from muon_theory.training.tuning import learning_rates
+from studies.tutorial._advice_claims import advice_claims
 
 EXTRA = {"hidden": (), "and head": ("head",), "and embeddings": ("embedding",), "everything": ("head", "embedding")}
 COLORS = {"hidden": "blue", "and head": "vermillion", "and embeddings": "purple", "everything": "black",
@@ -115,20 +117,25 @@ def figure(table: Any) -> Figure:
     drawing, (paired, rates) = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 3.0), width_ratios=(1.6, 1))
     found, ticks = differences(table), []
     for place, ((network, arm), row) in enumerate(found.items()):
-        ends = [[row.mean - row.lower], [row.upper - row.mean]]
-        paired.errorbar(row.mean, -place, xerr=ends, fmt="o", capsize=2, color=OKABE_ITO[COLORS[arm]])
+        paired.errorbar(row.mean, -place, xerr=row.upper - row.mean, fmt="o", capsize=2, color=OKABE_ITO[COLORS[arm]])
         paired.annotate(f"  {row.word}", (row.upper, -place), fontsize=6, va="center")
         ticks.append(f"{network}: {arm}")
     paired.axvline(0, color="black", linewidth=0.6)
     paired.set_yticks([-place for place in range(len(ticks))], ticks)
     paired.set(xlabel="log(loss / loss of Muon for hidden matrices)", title="a  paired, 95 %", xmargin=0.25)
     runs = table.query("phase == 'runs'").groupby(["arm", "network"])["lr"].first()
-    for arm, color in COLORS.items():
-        rates.plot(runs[arm].reindex([n for n in ARMS if n in runs[arm]]), "o", color=OKABE_ITO[color], label=arm)
-    rates.set(yscale="log", ylabel="learning rate", title="b  tuned")
-    rates.tick_params(axis="x", rotation=30)
+    for shift, (arm, color) in enumerate(COLORS.items()):
+        places = [place + 0.12 * (shift - 2) for place, network in enumerate(ARMS) if network in runs[arm]]
+        rates.plot(places, [runs[arm][n] for n in ARMS if n in runs[arm]], "o", color=OKABE_ITO[color], label=arm)
+    rates.set(yscale="log", ylabel="learning rate", title="b  tuned", ylim=(2e-3, None))
+    rates.set_xticks(range(len(ARMS)), list(ARMS), rotation=30)
     rates.legend(fontsize=5.5)
     seeds, trials = table.query("phase == 'runs'")["seed"].nunique(), (table["phase"] == "tuning").sum()
     text = "Small networks, linear decay, updates of AdamW's size, CPU; language: excess over the law's entropy.\n"
     small_print(drawing, text + f"{seeds} paired seeds; rate tuned alike ({trials} trials, another seed)")
     return drawing
+
+
+def claims(table: Any) -> list[Claim]:
+    """TUT-05, TUT-06 and TUT-17."""
+    return advice_claims(differences(table)) if table["part"].iloc[0] == 1 else []
