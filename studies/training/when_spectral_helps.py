@@ -37,7 +37,7 @@ from studies.training._gain_panels import advantage, agreement
 from studies.training._paired import excess, over_seeds
 
 LAYERS = {"layer1.weight": "green", "layer2.weight": "blue", "layer3.weight": "purple", "head.weight": "orange"}
-COUNT, MOMENTS = 1000, (1, 2, 3, 6, 13, 26)  # after these 26ths of a run
+COUNT, MOMENTS = 1000, (1, 3, 8, 26)  # after these 26ths of a run
 images_of = cache(load_images)
 
 
