@@ -41,21 +41,32 @@ class SpectrumRecorder:
 
     Inside the `with` block every `optimizer.step()` is one step, numbered from `first_step`. At a scheduled one the
     recorder takes, after the step, of every parameter with two or more dimensions (convolution kernels flattened to
-    (out, -1)): the gradient the optimizer used, its momentum buffer, the LMO input, the update and the weight; see
-    `muon_theory.recorder.kinds` for what these are with each optimizer. When `optimizer.step()` returns, the event is
-    in the folder and survives a kill of the process; matrices on a GPU are measured beside the training, and their
-    event is there at the next scheduled step at the latest. On other steps it does nothing but ask the schedule.
+    (out, -1)): the gradient the optimizer used, its momentum buffer, the LMO input, the update and the weight, and
+    where asked for the input of its layer; see `muon_theory.recorder.kinds` for what these are with each optimizer.
+    When `optimizer.step()` returns, the event is in the folder and survives a kill of the process; matrices on a GPU
+    are measured beside the training, and their event is there at the next scheduled step at the latest. On other steps
+    it does nothing but ask the schedule.
+
+    The gradient is the one the step used: unscaled, clipped, accumulated. A step that a gradient scaler skips is no
+    step; a loop that counts it says so by `advance_to`. The model, the loss and the step may be compiled: the recorder
+    breaks no graph of the model. Several optimizers make one step when each has stepped, also one per parameter inside
+    the backward pass (see `muon_theory.recorder.step_hooks`). Singular values that the optimizer has formed (an exact
+    Muon, of its LMO input) are taken from it.
 
     Training is not disturbed: no random number is drawn, nothing is modified, and an error of the recorder costs its
     event, said once through `logging` (with `strict` it is raised). What cannot be recorded is left out and said
     once: the LMO input of optimizers without a known rule (AdamW), the momentum of those that keep none, the update of
-    weights in bfloat16 or float16 (the difference of two rounded weights is mostly rounding). A gradient with NaN or
-    inf gives a row of NaN, no gradient no row.
+    weights in bfloat16 or float16 (the difference of two rounded weights is mostly rounding) unless the optimizer tells
+    what it meant to add (`muon_theory.optimizers.Muon`). NaN or inf gives a row of NaN, no gradient no row.
 
-    One process records: with several ranks enter the recorder on one of them. Several recorders may share a folder.
+    Over several processes: where parameters are DTensors (`fully_shard`, tensor parallelism), or a `process_group` is
+    given (DDP), every rank enters a recorder; each matrix is gathered to one owner and measured once, and rank 0 writes
+    the rows of a single process (see `muon_theory.recorder.ranks`). Without a group each process records for itself:
+    under DDP enter the recorder on one rank then. Several recorders may share a folder.
 
     Args:
-        optimizer: any torch optimizer, with at least one matrix that is a parameter of the model.
+        optimizer: any torch optimizer, with at least one matrix that is a parameter of the model; or several, in a list
+            (in the order in which the loop steps them) or as the values of a dict.
         model: the module whose parameter names become the layers; the optimizer may hold a part of its parameters.
         folder: where the recording goes; made if need be. What it already holds stays.
         schedule: callable step -> bool; None: `first(4) | log_spaced(8) | every(100)`.
@@ -81,9 +92,10 @@ class SpectrumRecorder:
         rank_timeout: seconds, > 0, after which a rank that others wait for is given up; nothing is recorded then, and
             the training is left to find out by itself.
 
-    Arguments are checked at once: a TypeError for a wrong type and for complex or distributed matrices, a ValueError
+    Arguments are checked at once: a TypeError for a wrong type and for complex matrices, a ValueError
     for an unknown kind or layer, a parameter of the optimizer that is not in the model and an optimizer without
-    matrices, an OSError for a folder that cannot be written to.
+    matrices, an OSError for a folder that cannot be written to. Entering raises a ValueError where the run was recorded
+    with another model.
 
     Source: torch.optim.Optimizer.register_step_post_hook.
 
@@ -229,8 +241,13 @@ class SpectrumRecorder:
                 hooks.finish()
         self._forget()
         self._source.leave()
-        while self._transfer.under_way:
-            self._guarded(partial(self._write, self._transfer.land()))
+        try:
+            while self._transfer.under_way:
+                self._guarded(partial(self._write, self._transfer.land()))
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         self._transfer.close()
         ranks, self._ranks = self._ranks, None
         if ranks is not None:

@@ -142,10 +142,11 @@ class MatrixSource:
 
         Source: elementary.
         """
-        weights = [layer.parameter for layer in self.layers()]
-        if not self._inputs.asked_for(weights):
-            self.leave()
-            self._inputs = LayerInputs(self._model, weights)
+        if due or self._inputs.asked_for([]):  # a compiled model must be hooked before its first forward pass
+            weights = [layer.parameter for layer in self.layers()]
+            if not self._inputs.asked_for(weights):
+                self.leave()
+                self._inputs = LayerInputs(self._model, weights)
         if due:
             self._inputs.arm()
         else:

@@ -63,6 +63,26 @@ def test_the_lmo_spectrum_is_the_one_an_exact_muon_formed(tmp_path, monkeypatch,
         assert one["noise_floor"] == pytest.approx(other["noise_floor"], rel=1e-6)
 
 
+def test_without_nesterov_the_momentum_shares_the_spectrum_of_the_lmo_input(tmp_path, monkeypatch):
+    taken = []
+    original = measure.row
+
+    def spy(each, sigma, *rest):
+        if each.known is not None:
+            taken.append(each.key.kind)
+        return original(each, sigma, *rest)
+
+    monkeypatch.setattr(measure, "row", spy)
+    model = _model()
+    optimizer = Muon(_matrices(model), lr=0.02, exact=True, nesterov=False)
+    with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(5)):
+        _train(model, optimizer)
+    assert sorted(taken) == ["lmo_input"] * 3 + ["momentum"] * 3
+    table = read_spectra(tmp_path)
+    one, other = (table[table["kind"] == kind]["sigma"].tolist() for kind in ("momentum", "lmo_input"))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_an_optimizer_is_asked_at_scheduled_steps_only_and_steps_with_the_same_bits(tmp_path, monkeypatch):
     asked = []
     original = Muon.keep_details
