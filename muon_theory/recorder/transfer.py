@@ -314,10 +314,11 @@ class Transfer:
             yield _landed(self._flying.popleft())
 
     def close(self) -> None:
-        """End the lanes; nothing is under way.
+        """End the lanes; what is still under way is given up.
 
         Source: elementary.
         """
+        self._flying.clear()
         for lane in self._lanes.values():
             if lane is not None:
                 lane.close()
@@ -332,7 +333,8 @@ class Transfer:
 def _copied(each: RecordedMatrix, lane: Lane) -> CopiedMatrix:
     norm = None if each.rounded is None else torch.linalg.vector_norm(each.rounded, dtype=torch.float64)
     known = None if each.known is None else each.known._replace(sigma=lane.copy(each.known.sigma))
-    matrix = each.matrix if known is not None else lane.copy(each.matrix)
+    elsewhere = known is not None and each.matrix.device != known.sigma.device  # then it is not looked at
+    matrix = each.matrix if elsewhere else lane.copy(each.matrix)
     copied = each._replace(matrix=matrix, rounded=None, known=known)
     return CopiedMatrix(copied, None if norm is None else lane.copy(norm), lane)
 

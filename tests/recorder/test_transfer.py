@@ -192,6 +192,26 @@ def test_work_that_fails_costs_its_event_only_and_is_said(tmp_path, caplog, monk
     assert "met 1 errors" in caplog.text
 
 
+def test_a_strict_recorder_raises_what_the_work_raised_and_closes_its_files(tmp_path, monkeypatch):
+    from muon_theory.recorder import transfer
+
+    def fail(_matrices):
+        raise RuntimeError("the eigenvalues did not converge")
+
+    monkeypatch.setattr(transfer, "device_spectra", fail)
+    loop = _Loop(tmp_path, strict=True)
+
+    def one_step() -> None:
+        with loop.recorder:
+            loop.step()
+
+    with pytest.raises(RuntimeError, match="did not converge"):
+        one_step()
+    assert loop.lane.closed
+    assert not loop.recorder._transfer.under_way
+    assert list(tmp_path.iterdir()) == []  # a session without events leaves no file
+
+
 def test_nan_is_told_without_asking_the_device(tmp_path, caplog):
     loop = _Loop(tmp_path, kinds=["gradient"])
     with caplog.at_level(logging.WARNING), loop.recorder:
