@@ -202,6 +202,13 @@ def _decay_gradient(figures: Figures) -> str:
     return digits(2 * float(measured[0] if isinstance(measured, list) else measured))
 
 
+@result("transfer.ball.seeds")
+def _ball_seeds(figures: Figures) -> str:
+    """Seeds that bring the interval of the slow example to one half, by one over the square root of the seeds."""
+    row = figures.table("hyperparameter_transfer/seeds_to_decide").query("seeds == 0").iloc[0]
+    return digits(5 * (float(row["upper"] - row["lower"]) / 0.5) ** 2)
+
+
 @result("condition.q.growth")
 def _growth(figures: Figures) -> str:
     """Factor by which one more Newton-Schulz step extends the condition numbers that it follows."""
