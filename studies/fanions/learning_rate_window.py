@@ -2,7 +2,8 @@
 
 Claim: it is, says a figure on fine-tuning. The window of a rule is the ratio of the largest to the smallest learning
 rate whose test accuracy is within one point of the rule's best, between the grid's values by linear interpolation of
-the accuracy in log rate; twelve rates in steps of sqrt(10), nothing else tuned.
+the accuracy in log rate; twelve rates in steps of sqrt(10), nothing else tuned. Found: F-Muon's is 2.4 times as wide
+(1.4 to 4.2), but its best accuracy is .9 points lower: up to a rate of .3 Muon is the better of the two.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678, fine-tuning figure (the claim). F-Muon blends half the polar factor
 with half the normalised momentum: at an equal rate its step is at most (1 + 1/sqrt(r))/2 as long.
