@@ -46,7 +46,7 @@ def whole_spectra(table: pd.DataFrame) -> pd.DataFrame:
 
     Accuracy: the 65 quantiles are kept; what a spectrum does within its leading 1/64 is lost.
     """
-    if "condensed" not in table.columns or not table["condensed"].any():
+    if "condensed" not in table.columns or not np.any(table["condensed"].to_numpy()):
         return table
     filled = [
         _filled(sigma, min(rows, columns)) if few else sigma
@@ -86,7 +86,7 @@ def orthogonalizer_input(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     kinds = set(table["kind"])
     for kind in INPUTS:
         if kind in kinds:
-            return table[table["kind"] == kind].reset_index(drop=True), kind
+            return table.query("kind == @kind").reset_index(drop=True), kind
     found = ", ".join(sorted(kinds)) or "nothing"
     raise ValueError(f"recorded is {found}; a deficit needs {', '.join(INPUTS)}: record one of these kinds")
 
@@ -311,7 +311,7 @@ def _pairs(table: pd.DataFrame) -> Mapping[str, list[tuple[np.ndarray, np.ndarra
 
 
 def _records(table: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
-    rows = table[table["kind"] == kind].to_dict("records")
+    rows = (row for row in table.to_dict("records") if row["kind"] == kind)
     return [row for row in rows if np.isfinite(row["sigma"]).all() and row["sigma"][0] > 0]
 
 

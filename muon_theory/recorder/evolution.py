@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,8 @@ def subspace_drift(folder: str | os.PathLike[str], *, k: int = 8, most: int | No
 def _chosen_steps(folder: str | os.PathLike[str], most: int) -> dict[tuple[str, str, str], set[int]]:
     """At most so many recorded steps of each run, layer and kind, the first and the last among them."""
     chosen: dict[tuple[str, str, str], set[int]] = {}
-    for (run, layer, kind), rows in read_spectra(folder).groupby(["run", "layer", "kind"]):
+    groups: Any = read_spectra(folder).groupby(["run", "layer", "kind"])
+    for (run, layer, kind), rows in groups:
         steps = sorted(rows["step"])
         places = np.unique(np.round(np.linspace(0, len(steps) - 1, min(most, len(steps)))).astype(int))
         chosen[str(run), str(layer), str(kind)] = {int(steps[place]) for place in places}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from muon_theory.recorder.alignment import alignment_deficits, orthogonalizer_input, predict_update, recognize_updates
 from muon_theory.recorder.analysis import summarize_spectra
@@ -28,19 +27,19 @@ _SETS = ("jordan_2024", "you_2024", "amsel_2025", "grishina_2025", "cubic5_2026"
 
 
 def save_run_figures(
-    table: pd.DataFrame,
+    table: Any,
     target: Path,
     *,
-    drift: pd.DataFrame | None = None,
+    drift: Any = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Draw a page for each run and layer and write it.
 
     Args:
-        table: rows of `read_spectra`, not empty.
+        table: DataFrame, rows of `read_spectra`, not empty.
         target: a file ending in .pdf (all pages in one), .png (one layer only), or a folder, which gets a .pdf and a
             .png a layer.
-        drift: rows of `subspace_drift`, or None.
+        drift: DataFrame, rows of `subspace_drift`, or None.
         progress: called with the name of each layer after it is drawn.
 
     Returns:
@@ -91,7 +90,7 @@ def save_run_figures(
     return written
 
 
-def layer_figure(table: pd.DataFrame, drift: pd.DataFrame | None = None) -> Figure:
+def layer_figure(table: Any, drift: Any = None) -> Figure:
     """The page of one layer of one run.
 
     A row for each recorded kind: the spectrum over time as a heat map, its quantile bands with the noise floor shaded,
@@ -99,8 +98,8 @@ def layer_figure(table: pd.DataFrame, drift: pd.DataFrame | None = None) -> Figu
     that the best-fitting iteration predicts, and the drift of leading subspaces.
 
     Args:
-        table: rows of `read_spectra` of one run and layer.
-        drift: rows of `subspace_drift` of that run and layer, or None.
+        table: DataFrame, rows of `read_spectra` of one run and layer.
+        drift: DataFrame, rows of `subspace_drift` of that run and layer, or None.
 
     Returns:
         The figure.
@@ -133,7 +132,7 @@ def layer_figure(table: pd.DataFrame, drift: pd.DataFrame | None = None) -> Figu
     return figure
 
 
-def _heat_map(axes: Axes, own: pd.DataFrame, kind: str) -> None:
+def _heat_map(axes: Axes, own: Any, kind: str) -> None:
     """log10 sigma / sigma_1 over step and relative index; below the noise floor grey."""
     usable = [
         (step, sigma, floor)
@@ -161,7 +160,7 @@ def _heat_map(axes: Axes, own: pd.DataFrame, kind: str) -> None:
     bar.set_label("log10")
 
 
-def _bands(axes: Axes, own: pd.DataFrame, kind: str, *, legend: bool) -> None:
+def _bands(axes: Axes, own: Any, kind: str, *, legend: bool) -> None:
     """Quantiles of sigma over time, the noise floor shaded; what is below a fifth of the floor lies on the border."""
     bands = spectrum_bands(own)
     steps, color = bands["step"].to_numpy(), color_of(kind)
@@ -191,7 +190,7 @@ def _bands(axes: Axes, own: pd.DataFrame, kind: str, *, legend: bool) -> None:
         _legend_above(axes, 3)
 
 
-def _ranks(axes: Axes, own: pd.DataFrame, *, legend: bool) -> None:
+def _ranks(axes: Axes, own: Any, *, legend: bool) -> None:
     """Stable, nuclear and effective rank, the last being the exponential of the entropy."""
     summary = summarize_spectra(own)
     steps = summary["step"].to_numpy()
@@ -209,7 +208,7 @@ def _ranks(axes: Axes, own: pd.DataFrame, *, legend: bool) -> None:
         _legend_above(axes)
 
 
-def _deficits(axes: Axes, table: pd.DataFrame) -> None:
+def _deficits(axes: Axes, table: Any) -> None:
     """Alignment deficit of a few coefficient sets on the recorded input, five steps each."""
     axes.set_title("alignment deficit, 5 steps")
     axes.set_xlabel("step")
@@ -227,7 +226,7 @@ def _deficits(axes: Axes, table: pd.DataFrame) -> None:
     _legend_above(axes, 2)
 
 
-def _prediction(axes: Axes, table: pd.DataFrame) -> None:
+def _prediction(axes: Axes, table: Any) -> None:
     """The last recorded update against the prediction of the iteration that fits the layer best."""
     axes.set_title("update: recorded and predicted")
     axes.set_xlabel("index i")
@@ -256,7 +255,7 @@ def _prediction(axes: Axes, table: pd.DataFrame) -> None:
     _legend_above(axes, 2)
 
 
-def _drift(axes: Axes, drift: pd.DataFrame | None) -> None:
+def _drift(axes: Axes, drift: Any) -> None:
     """Overlap of leading subspaces between recorded steps."""
     axes.set_title("leading subspaces (dashed: right)")
     axes.set_xlabel("step")

@@ -65,15 +65,6 @@ def drawn(page, chart):
     return page.eval_on_selector(f"#{chart}", "chart => chart.innerHTML")
 
 
-def wait_until(page, reached):
-    """Wait for a condition, ten seconds at most."""
-    for _ in range(200):
-        if reached():
-            return
-        page.wait_for_timeout(50)
-    pytest.fail("waited ten seconds in vain")
-
-
 def names(page, chart):
     return page.eval_on_selector_all(f"#{chart} path.line", "paths => paths.map(path => path.dataset.name)")
 
@@ -109,20 +100,28 @@ def test_the_slider_moves_through_the_recorded_steps(page):
 
 
 def test_play_runs_to_the_end_and_pause_stops(page):
+    page.clock.install()  # time passes only where the test says so
+    page.reload()
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
     page.focus("#step")
     page.keyboard.press("Home")
     page.focus("#play")
     page.keyboard.press("Space")
     assert page.inner_text("#play") == "Pause"
-    wait_until(page, lambda: int(page.input_value("#step")) >= 2)
+    assert page.get_attribute("#play", "aria-pressed") == "true"
+    page.clock.run_for(3 * 120 + 10)
+    assert page.input_value("#step") == "3"
     page.click("#play")
     assert page.inner_text("#play") == "Play"
-    stopped = page.input_value("#step")
-    page.wait_for_timeout(400)
-    assert page.input_value("#step") == stopped
+    page.clock.run_for(1000)
+    assert page.input_value("#step") == "3"
     page.click("#play")
-    wait_until(page, lambda: page.inner_text("#play") == "Play")
+    page.clock.run_for(12 * 120)
     assert page.input_value("#step") == "11"
+    assert page.inner_text("#play") == "Play"
+    page.click("#play")  # from the end it begins anew
+    page.clock.run_for(130)
+    assert page.input_value("#step") == "1"
 
 
 def test_kinds_are_drawn_or_not(page):

@@ -64,12 +64,13 @@ def report_data(
     if table.empty:
         raise ValueError("table holds no recorded spectra")
     methods = [*published_methods(), "taylor_5"]
-    layers = table[["run", "layer"]].drop_duplicates()
-    most_steps, points = _sizes(len(table.groupby(["run", "layer", "kind"])), len(layers), len(methods))
-    kinds = [kind for kind in dict.fromkeys([*KINDS, *table["kind"]]) if kind in set(table["kind"])]
+    rows: Any = table
+    layers = rows[["run", "layer"]].drop_duplicates()
+    most_steps, points = _sizes(len(rows.groupby(["run", "layer", "kind"])), len(layers), len(methods))
+    kinds = [kind for kind in dict.fromkeys([*KINDS, *rows["kind"]]) if kind in set(rows["kind"])]
     runs = []
     thinned = False
-    for run, of_run in table.groupby("run", sort=False):
+    for run, of_run in rows.groupby("run", sort=False):
         listed = []
         for layer, own in of_run.groupby("layer", sort=False):
             kept = _thinned(own, most_steps)
@@ -81,13 +82,13 @@ def report_data(
         steps = of_run["step"]
         events = {"name": str(run), "events": int(steps.nunique()), "spectra": len(of_run)}
         runs.append(events | {"first": int(steps.min()), "last": int(steps.max()), "layers": listed})
-    found, note = _plan(table, tolerance, share)
+    found, note = _plan(rows, tolerance, share)
     notes = [note] if note else []
     if thinned:
         notes.insert(0, f"Of each series at most {most_steps} recorded steps are shown, evenly chosen among them.")
-    if (table[["rows", "columns"]].min(axis=1) > points).any():
+    if (rows[["rows", "columns"]].min(axis=1) > points).any():
         notes.insert(0, f"Of a spectrum at most {points} singular values are shown, the leading ones more densely.")
-    if "condensed" in table.columns and table["condensed"].any():
+    if "condensed" in rows.columns and rows["condensed"].any():
         notes.append("Spectra stored as quantiles were interpolated; their deficits are approximate.")
     return {
         "title": title,
@@ -110,7 +111,7 @@ def _sizes(series: int, layers: int, methods: int) -> tuple[int, int]:
     raise ValueError(f"{layers} layers with {series} series are too many for one page: choose some with --layer")
 
 
-def _thinned(own: pd.DataFrame, most: int) -> pd.DataFrame:
+def _thinned(own: Any, most: int) -> Any:
     """At most so many steps of each kind, the first and the last among them."""
     kept = []
     for _, rows in own.groupby("kind", sort=False):
@@ -119,9 +120,7 @@ def _thinned(own: pd.DataFrame, most: int) -> pd.DataFrame:
     return pd.concat(kept)
 
 
-def _layer(
-    name: str, own: pd.DataFrame, kinds: list[str], points: int, methods: list[str], drift: pd.DataFrame | None
-) -> dict[str, Any]:
+def _layer(name: str, own: Any, kinds: list[str], points: int, methods: list[str], drift: Any) -> dict[str, Any]:
     """One layer: its series by kind, its deficits, and the iteration its updates look like."""
     own = own.sort_values("step", kind="stable")
     data: dict[str, Any] = {"name": name, "rows": int(own["rows"].iloc[0]), "columns": int(own["columns"].iloc[0])}
@@ -172,7 +171,7 @@ def shown_even(count: int) -> np.ndarray:
     return np.unique(np.round(np.linspace(0, count - 1, min(MOST_STEPS, count))).astype(int))
 
 
-def _series(own: pd.DataFrame, points: int) -> dict[str, Any]:
+def _series(own: Any, points: int) -> dict[str, Any]:
     """One kind of one layer over time."""
     whole = whole_spectra(own)
     places = shown_places(len(whole["sigma"].iloc[0]), points)
@@ -192,7 +191,7 @@ def _series(own: pd.DataFrame, points: int) -> dict[str, Any]:
     }
 
 
-def _plan(table: pd.DataFrame, tolerance: float, share: float) -> tuple[dict[str, Any] | None, str]:
+def _plan(table: Any, tolerance: float, share: float) -> tuple[dict[str, Any] | None, str]:
     """The plan as plain data with a remark, on evenly chosen matrices where there are very many."""
     try:
         rows, kind = orthogonalizer_input(table)
