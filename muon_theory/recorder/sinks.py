@@ -97,11 +97,16 @@ class Sink(Protocol):
         Args:
             step: global step of the event.
             scalars: all of the event's scalars, computed when asked for.
+
+        Source: elementary.
         """
         ...
 
     def close(self) -> None:
-        """Write out what is held back; a later `write` opens the sink again."""
+        """Write out what is held back; a later `write` opens the sink again.
+
+        Source: elementary.
+        """
         ...
 
 

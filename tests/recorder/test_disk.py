@@ -45,7 +45,9 @@ def _unrecorded(steps: int) -> list[torch.Tensor]:
     return [parameter.detach() for parameter in model.parameters()]
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, *(pytest.param(c, marks=pytest.mark.slow) for c in (errno.EROFS, errno.EIO))]
+)
 def test_a_disk_that_fails_at_any_call_for_a_while_costs_the_events_of_that_while_only(
     tmp_path, monkeypatch, caplog, code
 ):
@@ -130,7 +132,9 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("full_at", [10, 12])  # within a part, and right after a part was written
+@pytest.mark.parametrize(
+    "full_at", [pytest.param(10, marks=pytest.mark.slow), 12]
+)  # within a part, and right after a part was written
 def test_a_disk_that_is_really_full_loses_no_stored_event_and_recording_goes_on_when_there_is_space(tmp_path, full_at):
     mount = f"mount -t tmpfs -o size=256k,mode=700 tmpfs {tmp_path}"
     if (
@@ -233,7 +237,7 @@ with SpectrumRecorder(
 """
 
 
-@pytest.mark.parametrize("run", ["-", "same"])
+@pytest.mark.parametrize("run", [pytest.param("-", marks=pytest.mark.slow), "same"])
 def test_two_processes_on_one_folder_do_not_harm_each_other(tmp_path, run):
     command = [sys.executable, "-c", TWO_PROCESSES, str(tmp_path), run]
     both = [
