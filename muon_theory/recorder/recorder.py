@@ -26,7 +26,7 @@ from muon_theory.recorder.resumption import refuse_another_model
 from muon_theory.recorder.schedule import checked_count, default_schedule, every
 from muon_theory.recorder.sinks import GuardedSinks, Sink
 from muon_theory.recorder.source import MatrixSource
-from muon_theory.recorder.step_hooks import StepHooks
+from muon_theory.recorder.step_hooks import StepHooks, StepListener
 from muon_theory.recorder.store import SpectrumStore
 from muon_theory.recorder.transfer import CopiedMatrix, Event, Transfer
 
@@ -219,7 +219,8 @@ class SpectrumRecorder:
         else:
             self._store = self._open_store()
         self._errors = 0
-        self._hooks = StepHooks(self._optimizers, self)
+        listener = StepListener(self._begin, self._before, self._after, self._end)
+        self._hooks = StepHooks(self._optimizers, listener)
         self._look_ahead()
         return self
 
@@ -265,7 +266,7 @@ class SpectrumRecorder:
         if self._errors:
             _logger.warning("the recorder of %s met %d errors: as many events are missing", self._folder, self._errors)
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Ask the schedule whether the step that begins is recorded, unless it was asked before its forward pass."""
         if self._transfer.under_way:
             with self._booked():
@@ -274,20 +275,20 @@ class SpectrumRecorder:
             self._forget()
             self._guarded(self._ask)
 
-    def before(self, optimizer: Optimizer) -> None:
+    def _before(self, optimizer: Optimizer) -> None:
         """Keep what the optimizer's step is going to overwrite."""
         if self._due:
             with self._booked():
                 source = self._source if self._ranks is None else self._ranks
                 self._guarded(partial(source.before_step, optimizer))
 
-    def after(self, optimizer: Optimizer, skipped: object) -> None:
+    def _after(self, optimizer: Optimizer, skipped: object) -> None:
         """Measure what the optimizer has worked on."""
         if self._due and not skipped:
             with self._booked():
                 self._guarded(partial(self._measure, optimizer))
 
-    def end(self, counted: bool) -> None:
+    def _end(self, counted: bool) -> None:
         """Store the event, if the step was one, and go on to the next step."""
         try:
             if self._due and counted:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,23 +22,20 @@ _logger = logging.getLogger(__name__)
 _TORCH_FILE = sys.modules[Optimizer.__module__].__file__
 
 
-class StepListener(Protocol):
+class StepListener(NamedTuple):
     """Who is told about the steps.
 
     Source: elementary.
     """
 
-    def begin(self) -> None:
-        """A step of the training begins."""
-
-    def before(self, optimizer: Optimizer) -> None:
-        """An optimizer is about to step."""
-
-    def after(self, optimizer: Optimizer, skipped: object) -> None:
-        """An optimizer has stepped, its gradients are still there; `bool(skipped)` says if it left all as it was."""
-
-    def end(self, counted: bool) -> None:
-        """The step is over; not `counted` where a gradient scaler made every optimizer skip it."""
+    begin: Callable[[], None]
+    """A step of the training begins."""
+    before: Callable[[Optimizer], None]
+    """An optimizer is about to step."""
+    after: Callable[[Optimizer, object], None]
+    """An optimizer has stepped, its gradients are still there; the truth value says if it left all as it was."""
+    end: Callable[[bool], None]
+    """The step is over; it does not count where a gradient scaler made every optimizer skip it."""
 
 
 class StepHooks:
@@ -87,7 +84,7 @@ class StepHooks:
         """
         if self._came:
             skips, self._came, self._skips = [bool(skip) for skip in self._skips], [], []
-            self._listener.end(counted=not all(skips))
+            self._listener.end(not all(skips))
 
     def finish_whole(self) -> None:
         """End the step under way if every optimizer has taken it.

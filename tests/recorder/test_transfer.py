@@ -272,7 +272,7 @@ def test_a_skipped_step_is_not_sent(tmp_path):
     with loop.recorder:
         loop.step()
         loop.recorder._due = True
-        loop.recorder.end(counted=False)
+        loop.recorder._end(counted=False)
     assert loop.steps() == [0]
     assert len(loop.lane.tickets) == 1
 
