@@ -66,7 +66,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
                          *power(curves, widths, grid, COUNTS[:2] if quick else COUNTS, 2 if quick else 5)])  # fmt: skip
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table: Any) -> Figure:
     """Interval of beta - alpha/2 against the number of seeds, and its length."""
     drawing, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 2.6))
     made, own = table.query("seeds > 0"), table.query("seeds == 0").iloc[0]
@@ -90,7 +90,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """Whether as many seeds as 1/sqrt(seeds) asks for are enough; for the full profile."""
     made, own = table.query("seeds > 0"), table.query("seeds == 0").iloc[0]
     if made["seeds"].max() < COUNTS[-1]:

@@ -105,7 +105,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawing
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: Any) -> list[Claim]:
     """Slopes in kappa, the ratio of q = 10 to exact, and edges of the grids; for the full profile."""
     steps = table.groupby(["method", "condition_number"])["steps"].median().unstack("condition_number")
     if steps.columns.max() < 1e6:

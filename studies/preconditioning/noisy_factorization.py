@@ -145,6 +145,6 @@ def paired(table: pd.DataFrame, phase: str) -> list[Any]:
     """AdamW in a phase less tuned Muon, problem by problem: test errors paired by seed."""
     shown = table.query(f"optimizer == 'adamw' and phase == '{phase}' or optimizer == 'muon' and phase == 'tuned'")
     keys = ["condition_number", "observed"]
-    wide = shown.pivot_table(index=keys, columns=["optimizer", "seed"], values="test_error")
+    wide: Any = shown.pivot_table(index=keys, columns=["optimizer", "seed"], values="test_error")
     return [paired_difference(row["adamw"].dropna().tolist(), row["muon"].dropna().tolist())
             for _, row in wide.iterrows()]  # fmt: skip
