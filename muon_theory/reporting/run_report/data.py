@@ -85,7 +85,7 @@ def report_data(
     found, note = _plan(rows, tolerance, share)
     notes = [note] if note else []
     if thinned:
-        notes.insert(0, f"Of each series at most {most_steps} recorded steps are shown, evenly chosen among them.")
+        notes.insert(0, f"Of each series at most {most_steps} recorded steps are shown, more densely at the beginning.")
     if (rows[["rows", "columns"]].min(axis=1) > points).any():
         notes.insert(0, f"Of a spectrum at most {points} singular values are shown, the leading ones more densely.")
     if "condensed" in rows.columns and rows["condensed"].any():
@@ -112,11 +112,10 @@ def _sizes(series: int, layers: int, methods: int) -> tuple[int, int]:
 
 
 def _thinned(own: Any, most: int) -> Any:
-    """At most so many steps of each kind, the first and the last among them."""
+    """At most so many steps of each kind, the first and the last among them, denser at the beginning."""
     kept = []
     for _, rows in own.groupby("kind", sort=False):
-        places = np.unique(np.round(np.linspace(0, len(rows) - 1, min(most, len(rows)))).astype(int))
-        kept.append(rows.iloc[places])
+        kept.append(rows.iloc[shown_places(len(rows), most)])
     return pd.concat(kept)
 
 

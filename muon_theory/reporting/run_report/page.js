@@ -51,7 +51,7 @@ function drawSpectrum() {
   if (!range) return say(holder, lines.length ? "Zero, or not finite, at this step." : "No kind is selected.");
   if (kind === "log") {
     const floor = extent(floors.flatMap((f) => f.points.map((p) => p[1])), kind);
-    range[0] = floor ? Math.max(Math.min(range[0], floor[0]), floor[0] / 30) : Math.max(range[0], range[1] * 1e-12);
+    range[0] = floor ? Math.max(Math.min(range[0], floor[0] / 4), floor[0] / 30) : Math.max(range[0], range[1] * 1e-12);
   } else range[0] = 0;
   const index = lines.flatMap((line) => line.points.map((p) => p[0]));
   lineChart(holder, { label: `Singular values of ${layer().name} at step ${now()}`, lines, floors, height: 260,
@@ -82,7 +82,7 @@ function drawTime() {
   const range = extent(lines.flatMap((line) => line.points.map((p) => p[1])), kind);
   if (!range) return say(holder, "Zero, or not finite, throughout.");
   const floor = extent(floors[0].points.map((p) => p[1]), kind);
-  if (kind === "log") range[0] = floor ? Math.min(Math.max(range[0], floor[0] / 30), floor[0]) : range[0];
+  if (kind === "log") range[0] = floor ? Math.max(Math.min(range[0], floor[0] / 4), floor[0] / 30) : range[0];
   else range[0] = 0;
   const bands = [[0.1, 0.9, 0.18], [0.25, 0.75, 0.3]].map(([a, b, opacity]) => ({ color: color(name), opacity, lower: level(a), upper: level(b) }));
   return lineChart(holder, { ...common, lines, bands, floors, y: { kind, low: range[0], high: range[1], label: relative ? "sigma / sigma_1" : "sigma" } });
