@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,134 +22,9 @@ from torch import Tensor
 from muon_theory.recorder.layout import Spectrum
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, device_spectra, row
+from muon_theory.recorder.stream_lane import Lane, Ticket, stream_lane
 
 _SLOTS = 2
-
-
-class Ticket(Protocol):
-    """Work under way on a lane.
-
-    Source: elementary.
-    """
-
-    def done(self) -> bool:
-        """Whether its numbers are in the buffer, or it failed; does not wait."""
-        ...
-
-    def wait(self) -> None:
-        """Wait until it is done, and raise what it raised."""
-
-
-class Lane(Protocol):
-    """Where copies of matrices are measured while the training goes on.
-
-    Source: elementary.
-    """
-
-    def copy(self, X: Tensor) -> Tensor:
-        """The tensor as it is now in the order of the training's work, for use on the lane."""
-        ...
-
-    def buffer(self, numbers: int) -> Tensor:
-        """Memory of the host for so many float64 numbers."""
-        ...
-
-    def launch(self, work: Callable[[], Tensor], buffer: Tensor) -> Ticket:
-        """Have the work done after what the training has asked for so far, and its result copied to the buffer."""
-        ...
-
-    def close(self) -> None:
-        """End the lane; nothing is under way."""
-
-
-class StreamLane:
-    """A side stream of a CUDA device, fed by a thread of its own.
-
-    The thread is there because torch waits for the result of every eigenvalue problem before it goes on (to raise an
-    error where LAPACK reports one): so the thread waits, and the training does not.
-
-    Args:
-        device: a CUDA device.
-
-    Source: torch.cuda.Stream, torch.Tensor.record_stream. Not measured on a GPU.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stream = torch.cuda.Stream(device)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spectra")
-
-    def copy(self, X: Tensor) -> Tensor:
-        """The tensor as it is now; its memory is not given away before the side stream is done with it.
-
-        Args:
-            X: a tensor on the device.
-
-        Returns:
-            the copy, made on the current stream.
-
-        Source: torch.Tensor.record_stream.
-        """
-        copied = X.detach().clone()
-        copied.record_stream(self._stream)
-        return copied
-
-    def buffer(self, numbers: int) -> Tensor:
-        """Pinned memory of the host.
-
-        Args:
-            numbers: how many float64 numbers, an int >= 1.
-
-        Returns:
-            Tensor of shape (numbers,), float64.
-
-        Source: elementary.
-        """
-        return torch.empty(numbers, dtype=torch.float64, pin_memory=True)
-
-    def launch(self, work: Callable[[], Tensor], buffer: Tensor) -> Ticket:
-        """Queue work on the side stream, behind what the current stream has queued so far.
-
-        Args:
-            work: returns a tensor on the device.
-            buffer: pinned, of the result's shape and dtype.
-
-        Returns:
-            the ticket.
-
-        Source: torch.cuda.Event.
-        """
-        ready, copied = torch.cuda.Event(), torch.cuda.Event()
-        ready.record(torch.cuda.current_stream(self._device))
-
-        def issue() -> None:
-            with torch.no_grad(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-                self._stream.wait_event(ready)
-                buffer.copy_(work(), non_blocking=True)
-                copied.record(self._stream)
-
-        return _StreamTicket(self._thread.submit(issue), copied)
-
-    def close(self) -> None:
-        """End the thread.
-
-        Source: elementary.
-        """
-        self._thread.shutdown()
-
-
-class _StreamTicket(NamedTuple):
-    """Work that a thread issues, and the event after the copy of its result."""
-
-    issued: Future[None]
-    copied: torch.cuda.Event
-
-    def done(self) -> bool:
-        return self.issued.done() and (self.issued.exception() is not None or self.copied.query())
-
-    def wait(self) -> None:
-        self.issued.result()
-        self.copied.synchronize()
 
 
 class CopiedMatrix(NamedTuple):
@@ -184,23 +58,6 @@ class _Flight(NamedTuple):
     rows: list[Spectrum | CopiedMatrix]
     matrices: Mapping[MatrixKey, Tensor]
     sent: list[tuple[Ticket, Tensor, list[CopiedMatrix]]]
-
-
-def stream_lane(device: torch.device) -> Lane | None:
-    """The lane of a device: a side stream on a CUDA device, none elsewhere.
-
-    Args:
-        device: any device.
-
-    Returns:
-        the lane, or None where matrices are measured at once.
-
-    Source: elementary.
-
-    >>> stream_lane(torch.device("cpu")) is None
-    True
-    """
-    return StreamLane(device) if device.type == "cuda" else None
 
 
 class Transfer:

@@ -13,7 +13,8 @@ from torch import nn
 from muon_theory.recorder import SpectrumRecorder, at, every, read_matrices, read_spectra
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import KnownSpectrum, RecordedMatrix, measure
-from muon_theory.recorder.transfer import Transfer, stream_lane
+from muon_theory.recorder.stream_lane import stream_lane
+from muon_theory.recorder.transfer import Transfer
 
 
 class _Ticket:
