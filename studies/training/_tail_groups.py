@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from muon_theory.claim import Claim, Mutation
 from muon_theory.training.comparison import paired_difference
+from studies.training._paired import excess
 
 GROUPS = {"common": (0, 1, 2), "middle": (3, 4, 5, 6), "rare": (7, 8, 9)}
 
@@ -29,3 +31,26 @@ def advantages(table: pd.DataFrame, network: str) -> dict[str, dict[str, float]]
             found = paired_difference(*pair)
             rows[f"{other} {name}"] = {"mean": found.mean, "lower": found.lower, "upper": found.upper}
     return rows
+
+
+def tail_claims(table: pd.DataFrame) -> list[Claim]:
+    """Muon against AdamW and SGD in the tail, and the tail against the head; from five seeds on."""
+    found = []
+    for network, dataset in table.groupby("network").dataset.first().items():
+        if len(by_group(table, str(network))) < 5:
+            break
+        rest: dict[str, Any] = {"source": "Wang et al. 2025, arXiv 2509.26030 (relayed); run here", "relation": ">",
+                                "method": "training run", "tier": "run", "evaluate": excess, "expected": "holds",
+                                "mutations": (Mutation("exchanged", {"sign": -1.0}),), "attribution": "implied",
+                                "unit": "points"}  # fmt: skip
+        name, rows = str(dataset).upper(), advantages(table, str(network))
+        group = "middle" if dataset == "cifar10" else "rare"  # nobody learns CIFAR-10's rare classes in these steps
+        both = {"found": rows, "names": [f"sgd {group}", f"adamw {group}"]}
+        found += [
+            Claim(id=f"TC-{group.upper()}-{name}", statement=f"{dataset}: Muon's accuracy on the {group} classes "
+                  "exceeds SGD's and AdamW's", parameters=both, **rest),
+            Claim(id=f"TC-MORE-{name}", statement=f"{dataset}: its gain over AdamW is larger on the rare classes than "
+                  "on the common", parameters={"found": rows, "names": ["adamw more"]},
+                  **rest | {"expected": "holds" if group == "rare" else "refuted"}),
+        ]  # fmt: skip
+    return found

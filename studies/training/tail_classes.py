@@ -2,11 +2,12 @@
 
 Claim: an update whose singular values are equal learns rare directions as fast as common ones, so Muon's advantage is
 largest in the tail of the class frequencies. Here class frequencies of the training set fall geometrically by a factor
-of 100, which class has which frequency is drawn anew for each seed, the loss is not reweighted and the test set is
-balanced.
+of 100, which class has which is drawn anew for each seed, the loss is not reweighted and the test set is balanced.
+Found: on MNIST yes, 15 points over AdamW and 29 over SGD on the three rarest classes, .6 and .9 on the three commonest;
+on CIFAR-10 the gain is in the middle (26, 35), the rare classes (at most 83 images) nobody has learned yet.
 
 Source: Wang et al. 2025, arXiv 2509.26030 (Muon and the tail, relayed); the profile is Cui et al.'s, arXiv 1901.05555.
-Only the learning rate is tuned, by the balanced test loss of a seed of its own; momentum .9 (SGD, AdamW) and .95.
+Learning rates tuned by the balanced test loss of a seed of its own; momentum .9 (SGD, AdamW) and .95.
 
 Cost: quick 4 s (digits), full 2 min on one core: MNIST, MLP 784-64-64-10 (55,000 parameters), and CIFAR-10, halved,
 three convolutions (26,000), 4000 to 40 and 3000 to 30 images a class, 312 steps of 64, 5 paired seeds.
@@ -24,7 +25,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from muon_theory.claim import Claim, Mutation
+from muon_theory.claim import Claim
 from muon_theory.problems import Images, load_images, mlp
 from muon_theory.problems.image_subsets import long_tailed, small_conv_net
 from muon_theory.reporting.engine import serially
@@ -33,8 +34,7 @@ from muon_theory.training import OptimizerOptions, build_optimizer
 from muon_theory.training.network_run import train_network
 from muon_theory.training.tuned_comparison import tuned_runs
 from muon_theory.training.tuning import learning_rates
-from studies.training._paired import excess
-from studies.training._tail_groups import GROUPS, advantages, by_group
+from studies.training._tail_groups import GROUPS, advantages, tail_claims
 
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
 RATES, MOMENTA = {"sgd": 0.1, "adamw": 2e-3, "muon": 0.02}, {"sgd": 0.9, "adamw": 0.9, "muon": 0.95}
@@ -95,7 +95,7 @@ def figure(table: pd.DataFrame) -> Figure:
     """Accuracy against the class's place, and Muon's advantage in every group of classes."""
     networks = list(dict.fromkeys(table.network))
     drawing, axes = plt.subplots(len(networks), 2, figsize=(DOUBLE_COLUMN, 2.6 * len(networks)), squeeze=False)
-    texts, letters, steps = [], iter("abcd"), table.step.max() + 1
+    texts, letters = [], iter("abcd")
     for (course, gain), network in zip(axes, networks, strict=True):
         runs: Any = table.query("phase == 'runs' and network == @network")
         row = runs.iloc[0]
@@ -123,26 +123,13 @@ def figure(table: pd.DataFrame) -> Figure:
         rates = runs.groupby("optimizer").lr.first()
         texts.append(f"{row.dataset}: {runs.seed.nunique()} paired seeds, tuned rates "
                      + ", ".join(f"{OPTIMIZERS[name]} {rates[name]:g}" for name in OPTIMIZERS))  # fmt: skip
-    text = f"{steps:.0f} steps of 64, linear decay, float32, CPU; {(table.phase == 'tuning').sum()} tuning trials. "
+    text = (
+        f"{table.step.max() + 1:.0f} steps of 64, linear decay, CPU; {table.phase.eq('tuning').sum()} tuning trials. "
+    )
     small_print(drawing, text + "Which class is rare is drawn for each seed; medians and ranges.\n" + "; ".join(texts))
     return drawing
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """Muon against AdamW and SGD in the tail, and the tail against the head; from five seeds on."""
-    found = []
-    for network, dataset in table.groupby("network").dataset.first().items():
-        if len(by_group(table, str(network))) < 5:
-            continue
-        rest: dict[str, Any] = {"source": "Wang et al. 2025, arXiv 2509.26030 (relayed); run here", "relation": ">",
-                                "method": "training run", "tier": "run", "evaluate": excess, "expected": "holds",
-                                "mutations": (Mutation("exchanged", {"sign": -1.0}),), "attribution": "implied",
-                                "unit": "points"}  # fmt: skip
-        name, rows = str(dataset).upper(), advantages(table, str(network))
-        found += [
-            Claim(id=f"TC-RARE-{name}", statement=f"{dataset}: Muon's accuracy on the rare classes exceeds SGD's and "
-                  "AdamW's", parameters={"found": rows, "names": ["sgd rare", "adamw rare"]}, **rest),
-            Claim(id=f"TC-MORE-{name}", statement=f"{dataset}: Muon's advantage over AdamW is larger on the rare "
-                  "classes than on the common", parameters={"found": rows, "names": ["adamw more"]}, **rest),
-        ]  # fmt: skip
-    return found
+    return tail_claims(table)
