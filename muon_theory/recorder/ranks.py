@@ -220,14 +220,6 @@ class RankGroup:
         everything = [row for rows, _ in told for row in rows] if self.writes else []
         return sorted(everything, key=lambda row: (place[row.layer], order[row.kind])), kept
 
-    def close(self) -> None:
-        """Leave the group; the others are not waited for.
-
-        Source: elementary.
-        """
-        if self._agreement.group is not None and not self.lost and dist.is_initialized():
-            dist.destroy_process_group(self._agreement.group)
-
     def _plan(self, layers: Sequence[Layer]) -> None:
         parameters = [layer.parameter for layer in layers]
         planned = planned_layouts(parameters, [(0, {})] * len(layers), self._agreement, bit_equal=False)

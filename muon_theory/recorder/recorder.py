@@ -252,9 +252,7 @@ class SpectrumRecorder:
 
     def _close(self) -> None:
         self._transfer.close()
-        ranks, self._ranks = self._ranks, None
-        if ranks is not None:
-            self._guarded(ranks.close)
+        self._ranks = None
         store, self._store = self._store, None
         if store is not None:
             if self._budget is not None:
