@@ -108,7 +108,7 @@ def figure(table: pd.DataFrame) -> Figure:
                    title=f"{next(letters)}  {row.dataset}, {network}")  # fmt: skip
         course.invert_xaxis()
         course.xaxis.set_minor_formatter("")
-        course.legend()
+        course.legend(loc="lower left" if network == "perceptron" else "upper right")
         rows = advantages(table, network)
         for i, other in enumerate(("sgd", "adamw")):
             for x, group in enumerate(GROUPS):
@@ -119,7 +119,7 @@ def figure(table: pd.DataFrame) -> Figure:
         gain.axhline(0, color="black", lw=0.6)
         gain.set_xticks(range(len(GROUPS)), list(GROUPS))
         gain.set(xlabel="classes", ylabel="Muon's advantage / points", title=f"{next(letters)}  paired, 95 %")
-        gain.legend()
+        gain.legend(loc="upper left" if network == "perceptron" else "upper right")
         rates = runs.groupby("optimizer").lr.first()
         texts.append(f"{row.dataset}: {runs.seed.nunique()} paired seeds, tuned rates "
                      + ", ".join(f"{OPTIMIZERS[name]} {rates[name]:g}" for name in OPTIMIZERS))  # fmt: skip
