@@ -51,6 +51,7 @@ def _unrecorded(steps: int) -> list[torch.Tensor]:
 def test_a_disk_that_fails_at_any_call_for_a_while_costs_the_events_of_that_while_only(
     tmp_path, monkeypatch, caplog, code
 ):
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # called for real elsewhere; slow on a busy disk
     expected = _unrecorded(8)
     for number in range(200):
         folder, made, hit = tmp_path / str(number), [0], []
@@ -109,7 +110,7 @@ ballast, stored, descriptors = disk / "ballast", [], []
 with SpectrumRecorder(
     optimizer, model, disk / "spectra", schedule=every(1), kinds=["gradient"], store_matrices=True, events_per_part=4
 ) as recorder:
-    for step in range(120):
+    for step in range(60):
         if step == int(sys.argv[2]):
             with ballast.open("wb", buffering=0) as file:
                 try:
@@ -117,7 +118,7 @@ with SpectrumRecorder(
                         pass
                 except OSError:
                     pass
-        if step == 100:
+        if step == 50:
             ballast.unlink()
         model.weight.grad = torch.full_like(model.weight, step + 1.0)
         optimizer.step()
@@ -152,8 +153,8 @@ def test_a_disk_that_is_really_full_loses_no_stored_event_and_recording_goes_on_
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     kept = [step for step, stored in enumerate(found["stored"]) if stored]
-    assert set(range(10)) | set(range(100, 120)) <= set(kept)
-    assert len(kept) < 110  # it was full
+    assert set(range(10)) | set(range(50, 60)) <= set(kept)
+    assert len(kept) < 55  # it was full
     assert found["read"] == kept
     assert found["sigma"] == pytest.approx([(step + 1) * (16 * 24) ** 0.5 for step in kept])
     assert found["matrices"] == len(kept)
@@ -230,9 +231,9 @@ run = None if sys.argv[2] == "-" else sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 with SpectrumRecorder(
-    optimizer, model, sys.argv[1], schedule=every(1), kinds=["weight"], events_per_part=3, run=run
+    optimizer, model, sys.argv[1], schedule=every(1), kinds=["weight"], events_per_part=9, run=run
 ) as recorder:
-    for _ in range(100):
+    for _ in range(60):
         optimizer.step()
 """
 
@@ -256,7 +257,7 @@ def test_two_processes_on_one_folder_do_not_harm_each_other(tmp_path, run):
         assert process.returncode == 0, errors
         assert "failed" not in errors
     counts = read_spectra(tmp_path).groupby("run")["step"].agg(list).to_dict()
-    assert counts == dict.fromkeys(["same"] if run == "same" else ["run_1", "run_2"], list(range(100)))
+    assert counts == dict.fromkeys(["same"] if run == "same" else ["run_1", "run_2"], list(range(60)))
     assert {path.suffix for path in tmp_path.iterdir()} == {".parquet"}
 
 
