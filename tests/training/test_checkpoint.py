@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +37,6 @@ train_recipe("tutorial", IMAGES, "muon", epochs=3, batch=16, checkpoint_to=sys.a
 @pytest.fixture(scope="module")
 def images():
     from importlib.util import module_from_spec, spec_from_file_location
-    from pathlib import Path
 
     spec = spec_from_file_location("small", Path(__file__).with_name("test_recipe_run.py"))
     module = module_from_spec(spec)
@@ -110,7 +110,7 @@ def test_dropout_goes_on_with_its_own_random_numbers(images, tmp_path):
 
 
 def test_recorded_spectra_of_a_resumed_run_are_those_of_an_uninterrupted_one(images, tmp_path):
-    common = {"epochs": 2, "batch": 16, "schedule": lambda step: True, "kinds": ["gradient", "update"], "run": "one"}
+    common = {"epochs": 2, "batch": 16, "schedule": lambda _: True, "kinds": ["gradient", "update"], "run": "one"}
     train_recipe("tutorial", images, "muon", record_to=tmp_path / "whole", **common)
     keep = {"checkpoint_to": tmp_path / "kept", "checkpoint_every": 2, "record_to": tmp_path / "parts"}
     with pytest.raises(Stopped):
@@ -123,7 +123,7 @@ def test_recorded_spectra_of_a_resumed_run_are_those_of_an_uninterrupted_one(ima
 
 
 def test_a_process_killed_while_it_writes_leaves_the_checkpoint_before(images, tmp_path):
-    folder = os.path.dirname(__file__)
+    folder = str(Path(__file__).parent)
     child = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path), folder], env=os.environ, check=False)
     assert child.returncode == -signal.SIGKILL
     left = sorted(file.name for file in tmp_path.iterdir())

@@ -115,7 +115,7 @@ def test_runs_of_one_seed_see_the_same_data_and_leave_the_random_state_alone():
 def test_training_learns_and_the_loss_is_the_mean_of_the_minibatches():
     images = made_up(channels=1, side=8, train=200, test=50)
     losses = []
-    table = train_recipe("tutorial", images, "muon", epochs=8, progress=lambda step, steps, loss: losses.append(loss))
+    table = train_recipe("tutorial", images, "muon", epochs=8, progress=lambda *told: losses.append(told[2]))
     assert table.test_accuracy.iloc[-1] > 0.9
     assert len(losses) == 32
     assert losses[3] == pytest.approx(table.train_loss[0])
@@ -144,14 +144,16 @@ def test_the_scaler_leaves_out_a_step_whose_gradients_overflow():
     loop = RecipeLoop(recipe, images, recipe.network(images, 0), lambda m: torch.optim.SGD(m.parameters(), lr=0.1),
                       epochs=3, batch=32, seed=0, precision="float16")  # fmt: skip
     loop.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
-    loop.run(lambda run, taken: stepped.append(taken))
+    loop.run(lambda _, taken: stepped.append(taken))
     assert stepped[0] is False
     assert loop.scaler.get_scale() < 2.0**40
     assert len(stepped) == 6
 
 
 def test_airbench_runs_on_a_cpu_with_a_small_network_and_few_images():
-    table = train_recipe("airbench", IMAGES, "muon", epochs=3, batch=20, model=airbench_net(widths=(16, 16, 16), seed=0))
+    table = train_recipe(
+        "airbench", IMAGES, "muon", epochs=3, batch=20, model=airbench_net(widths=(16, 16, 16), seed=0)
+    )
     assert table.step.tolist() == [2, 4, 6]
     assert table.train_loss.iloc[-1] < table.train_loss.iloc[0]
     assert not table.diverged.any()
