@@ -9,7 +9,7 @@ import muon_theory
 from muon_theory.cli import main
 from muon_theory.cli.screen import cache_folder
 
-COMMANDS = ("list", "run", "check", "train", "spectra", "fetch")
+COMMANDS = ("list", "run", "check", "train", "spectra", "plan", "report", "fetch")
 
 
 @pytest.fixture(autouse=True)
