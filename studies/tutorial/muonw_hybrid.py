@@ -99,7 +99,7 @@ def figure(table: Any) -> Figure:
             word, (row["upper"], -place), fontsize=6, va="center", xytext=(3, 0), textcoords="offset points"
         )
     rate.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="excess loss / nats", title="a  trials")
-    rate.legend(fontsize=5.5)
+    rate.legend(fontsize=5.5, loc="upper left")
     paired.axvline(0, color="black", linewidth=0.6)
     paired.margins(x=0.3)
     paired.set_yticks([-place for place in range(len(ARMS))], list(ARMS))
