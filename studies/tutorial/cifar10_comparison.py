@@ -5,9 +5,9 @@ Claim: after five epochs Muon has 80.79 % test accuracy, AdamW 71.66 %, SGD 64.4
 Source: Wei 2025, "Understanding the Muon Optimizer", CIFAR-10: one run each, no seeds, baselines untuned.
 
 Cost: quick 5 s on the bundled digits, full about 90 minutes on one core. Scale: convolutional network of 1,147,466
-parameters, crops and flips, batch 128, 5 epochs, CPU: published settings on 50,000 images with 3 seeds; tuned on 10,000
-images with 5 seeds, the learning rate alike for the three by the loss on 5000 held-out training images, momentum and
-weight decay as published.
+parameters, crops and flips, batch 128, 5 epochs, 5 seeds, CPU: published settings on 50,000 images; tuned on 10,000
+images, the learning rate alike for the three by the loss on 5000 held-out training images, momentum and weight decay as
+published.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     run = {"dataset": "digits" if quick else "cifar10", "coloured": True, "epochs": 2 if quick else 5, "images": 0,
            "validate": False}  # fmt: skip
     tuned = run | {"images": 500 if quick else 10_000}
-    seeds, tuned_seeds = (range(seed, seed + count) for count in ((2, 2) if quick else (3, 5)))
-    return all_runs(run, tuned, seeds, tuned_seeds, "coloured", map_cells)
+    seeds = range(seed, seed + (2 if quick else 5))
+    return all_runs(run, tuned, seeds, seeds, "coloured", map_cells)
 
 
 def figure(table: Any) -> Figure:
@@ -65,7 +65,7 @@ def claims(table: Any) -> list[Claim]:
         row("TUT-09", "on CIFAR-10 Muon's test accuracy after five epochs is 13 % (relative) above AdamW's", "==",
             0.13, spread(gains), "twice it", 0.26),
         *found_again({"muon": "TUT-24", "sgd": "TUT-25", "adamw": "TUT-26"}, published, accuracy,
-                     "CIFAR-10: the test accuracy after five epochs", "1", missed=("muon",)),
+                     "CIFAR-10: the test accuracy after five epochs", "1", {"muon": "open"}),
         row("TUT-10", "on CIFAR-10 an epoch of Muon takes no longer than one of SGD (here on one CPU core, to 5 %)",
             "<=", 1.05, relative_time(table, "sgd"), "10 times allowed", 10.0, expected="refuted"),
         row("TUT-28", f"{small} Muon has a higher test accuracy than AdamW on CIFAR-10", ">", 0.0,
