@@ -73,7 +73,17 @@ def relative_time(table: Any, reference: str) -> Estimate:
     return Estimate(float(np.median(ratio)), float(ratio.min()), float(ratio.max()))
 
 
-def paired(first: list[float], second: list[float]) -> Estimate:
-    """Paired difference of two samples with Student's interval."""
+def compared(name: str, what: str, first: list[float], second: list[float], unit: str = "1") -> Claim:
+    """What the paired difference of tuned Muon and tuned AdamW says: above, below, or not to be told apart."""
     found = paired_difference(first, second)
-    return Estimate(found.mean, found.lower, found.upper)
+    difference, width = Estimate(found.mean, found.lower, found.upper), found.upper - found.lower
+    pairs = f"({len(first)} paired seeds, 95 %)"
+    words: tuple[str, Relation, float]
+    if found.lower <= 0 <= found.upper:
+        words = f"cannot be told from AdamW's {pairs}", "==", found.upper + width
+    elif found.lower > 0:
+        words = f"is above AdamW's {pairs}", ">", found.upper + width
+    else:
+        words = f"is below AdamW's {pairs}", "<", found.lower - width
+    return row(name, f"{what} {words[0]}", words[1], 0.0, difference, "further than the interval reaches", words[2],
+               unit=unit, attribution="ours", source="derived here")  # fmt: skip
