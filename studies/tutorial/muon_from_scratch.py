@@ -121,7 +121,7 @@ def figure(table: Any) -> Figure:
         axes[2].plot(*ends.loc[precision].to_numpy().T[::-1], "o", color=OKABE_ITO[color], alpha=0.7)
     axes[0].set(yscale="log", xlabel="step", ylabel="relative difference", title="a  updates, same gradients")
     axes[1].set(yscale="log", xlabel="step", ylabel="distance / way from the start", title="b  two trainings")
-    axes[0].legend()
+    axes[0].legend(loc="center right")
     axes[2].axline((ends.to_numpy().min(),) * 2, slope=1, color="black", linewidth=0.6)
     axes[2].set(xlabel="library: test loss / nats", ylabel="from scratch: test loss / nats", title="c  at the end")
     text = "{dataset}, MLP d-64-32-10, batch 64, {steps} steps, rate .01, CPU; seeds 0 to {seed}: median and range"

@@ -111,7 +111,7 @@ def figure(table: Any) -> Figure:
     paired.axhline(0, color="black", linewidth=0.6)
     loss.set(yscale="log", ylabel="test loss / nats", title="a  tuned")
     loss.set_yticks([0.15, 0.2, 0.3, 0.5, 1], ["0.15", "0.2", "0.3", "0.5", "1"])
-    loss.legend()
+    loss.legend(loc="upper left")
     paired.set(ylabel="Muon minus AdamW / nats", title="b  paired, 95 %", ymargin=0.35)
     rate.set(yscale="log", ylabel="learning rate", title="c  tuned rate")
     for axis in (loss, paired, rate):

@@ -114,13 +114,13 @@ def figure(table: Any) -> Figure:
                 loss = part["test_loss"].replace(np.inf, np.nan).fillna(30).clip(upper=30)
                 axis.plot(part[size], loss, marker, color=color_of(name), label=None if failed else name, ls="")
     axes[0].set(yscale="log", xlabel="step", ylabel="norm before the rate", title="a  best and failing (- -) rate")
-    axes[0].legend(fontsize=5.5)
+    axes[0].legend(fontsize=5.5, loc="lower left")
     for axis, size, title in zip(axes[1:], SIZES, ("median norm", "median largest entry"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel=title, title=f"update/{{name}}.{size}")
         axis.set_yticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
         axis.minorticks_off()
     axes[1].set_ylabel("test loss at the end / nats")
-    axes[1].legend(fontsize=6)
+    axes[1].legend(fontsize=6, loc="upper right")
     row = table.iloc[0]
     text = (
         f"{row['dataset']}, MLP d-128-64-10, {LAYER}, batch 64, {table['step'].max() + 1} steps, constant rates, CPU; "

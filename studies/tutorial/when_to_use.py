@@ -129,7 +129,7 @@ def figure(table: Any) -> Figure:
         rates.plot(places, [runs[arm][n] for n in ARMS if n in runs[arm]], "o", color=OKABE_ITO[color], label=arm)
     rates.set(yscale="log", ylabel="learning rate", title="b  tuned", ylim=(2e-3, None))
     rates.set_xticks(range(len(ARMS)), list(ARMS), rotation=30)
-    rates.legend(fontsize=5.5)
+    rates.legend(fontsize=5.5, loc="lower left")
     seeds, trials = table.query("phase == 'runs'")["seed"].nunique(), (table["phase"] == "tuning").sum()
     text = "Small networks, linear decay, updates of AdamW's size, CPU; language: excess over the law's entropy.\n"
     small_print(drawing, text + f"{seeds} paired seeds; rate tuned alike ({trials} trials, another seed)")
