@@ -1,8 +1,8 @@
 """Question: how do the spectra of gradient, momentum and update change during training under SGD, AdamW and Muon?
 
 Claim: gradients and momenta are of low stable rank throughout, so that SGD's update is too; Muon's update fills all
-directions. AdamW divides every entry by its own scale, which knows nothing of singular directions: how much of the
-spectrum does it fill?
+directions. AdamW divides every entry by its own scale, which knows nothing of singular directions. Found: its update's
+stable rank, 4 % of the full one, is hardly above SGD's 3 %; Muon's is 52 %, its effective rank 93 %.
 
 Source: Jordan 2024 (updates of SGD and Adam are almost of low rank: anecdotal); here recorded, exact spectra.
 
@@ -31,7 +31,7 @@ from muon_theory.reporting.engine import serially
 from muon_theory.reporting.style import DOUBLE_COLUMN, color_of, small_print
 from muon_theory.spectra import effective_rank, nuclear_rank, stable_rank
 from muon_theory.training import train
-from studies.training._paired import over_seeds
+from studies.training._paired import each_over_seeds
 
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
 RATES = {
@@ -130,20 +130,20 @@ def _spectra(axis: Axes, rows: pd.DataFrame) -> None:
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """That SGD's and AdamW's momenta are of low rank, and what fills the update; from three seeds on."""
+    """That SGD's and AdamW's updates are of low rank and Muon's are not; from three seeds on."""
     if table.seed.nunique() < 3:
         return []
     late: Any = table[(table.step >= 30) & (table["rank"] > 10)]
     share = late.assign(stable=late.stable_rank / late["rank"], effective=late.effective_rank / late["rank"])
-    means: Any = share.groupby(["optimizer", "kind", "seed"])[["stable", "effective"]].mean()
-    rest: dict[str, Any] = {"method": "training run", "tier": "run", "evaluate": over_seeds, "expected": "holds",
+    updates: Any = share[share.kind == "update"].groupby(["optimizer", "seed"])[["stable", "effective"]].mean()
+    stable, full = ({name: updates.loc[name][each].tolist() for name in OPTIMIZERS} for each in ("stable", "effective"))
+    rest: dict[str, Any] = {"method": "training run", "tier": "run", "evaluate": each_over_seeds, "expected": "holds",
                             "attribution": "folklore", "source": "Jordan 2024 (anecdotal); run here"}  # fmt: skip
-    low = {"values": means.loc["sgd", "update"].stable.tolist(), "bound": 0.1}
-    full, adam = (means.loc[name, "update"].effective.tolist() for name in ("muon", "adamw"))
     return [
-        Claim(id="SO-SGD", statement="SGD's updates have a stable rank of at most a tenth of the full one",
-              relation="<=", parameters=low, mutations=(Mutation("of a thousandth", {"bound": 1e-3}),), **rest),
-        Claim(id="SO-MUON", statement="Muon's updates have an effective rank of at least 9/10 of the full one",
-              relation=">=", parameters={"values": full, "bound": 0.9},
-              mutations=(Mutation("AdamW's", {"values": adam}),), **rest),
+        Claim(id="SO-LOW", statement="SGD's and AdamW's updates have a stable rank of at most a tenth of the full one",
+              relation="<=", parameters={"values": {name: stable[name] for name in ("sgd", "adamw")}, "bound": 0.1},
+              mutations=(Mutation("Muon's", {"values": {"muon": stable["muon"]}}),), **rest),
+        Claim(id="SO-MUON", statement="Muon's updates have an effective rank of at least .85 of the full one",
+              relation=">=", parameters={"values": {"muon": full["muon"]}, "bound": 0.85},
+              mutations=(Mutation("AdamW's", {"values": {"adamw": full["adamw"]}}),), **rest),
     ]  # fmt: skip
