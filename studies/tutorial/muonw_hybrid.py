@@ -105,7 +105,7 @@ def figure(table: Any) -> Figure:
     paired.set_yticks([-place for place in range(len(ARMS))], list(ARMS))
     paired.set(xlabel="excess minus that of roles / nats", title="b  tuned, paired")
     pairs = table.query("phase == 'decay'").pivot_table(index="seed", columns="masked", values="rare")
-    for values in pairs[[False, True]].to_numpy():
+    for values in pairs.reindex(columns=[False, True]).to_numpy():
         mask.plot((0, 1), values, "o-", color=OKABE_ITO["green"], alpha=0.5)
     mask.set_xticks((0, 1), ("all entries", "grad ≠ 0"))
     mask.set(xlim=(-0.4, 1.4), ylabel="rare embeddings, length / start", title=f"c  decay {DECAY:g}, masked or not")
