@@ -6,8 +6,8 @@ compiling can cost more than it gains on small models.
 Source: Wei 2025, "Understanding the Muon Optimizer", lessons. Muon on all matrices, vectors by heavy ball at its rate.
 
 Cost: quick 4 s (digits), full 1 min on one core. Scale: precision: MNIST, perceptron 784-64-32-10, 120 steps of 64;
-shape: digits, perceptron 64-256-64-10 (first matrix tall: factor 2), 80 steps; linear decay, rate tuned alike,
-momentum .95 and decay 0 not; 6 paired seeds. Compiling: the iteration for 128 x 64 by torch.compile on this CPU, once.
+shape: digits, perceptron 64-256-64-10 (first matrix tall: factor 2), 80 steps; linear decay, rate tuned alike to a factor
+2, momentum .95 and decay 0 not; 6 paired seeds. Compiling: the iteration for 128 x 64 by torch.compile on this CPU, once.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
         options: dict[str, Any] = {"windows": 1, "map_cells": map_cells, "tuning_seeds": [seed + 1000]}
         options["shared"] = {"lesson": lesson, "dataset": "digits" if quick else data, "steps": 12 if quick else steps}
         options["seeds"] = [seed + i for i in range(2 if quick else 6)]
-        options["refined"] = "factor" if lesson == "precision" and not quick else None
         compared, grid = [{"arm": arm} for arm in LESSONS[lesson]], learning_rates(8.0 if quick else 2.0, count=3)
         tables.append(tuned_runs(cell, compared, {"factor": 2.0}, {"factor": grid}, **options))
     if not quick:

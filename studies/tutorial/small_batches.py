@@ -6,8 +6,8 @@ Source: Wei 2025, "Understanding the Muon Optimizer" (both statements, no measur
 tensor at one rate. The number of images seen is the same for all batches.
 
 Cost: quick 4 s (digits), full 2 min on one core. Scale: MNIST, perceptron 784-64-32-10, 20,480 images (1280 steps of
-16 to 20 of 1024), linear decay, learning rate tuned for each optimizer and batch (one other seed, then steps of sqrt
-2), momentum (.95, AdamW .9) and decay (0) not; 5 paired seeds.
+16 to 20 of 1024), linear decay, learning rate tuned for each optimizer and batch (one other seed, to a
+factor 2), momentum (.95, AdamW .9) and decay (0) not; 5 paired seeds.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def compute(*, seed: int = 0, quick: bool = False, dataset: str | None = None, m
     return tuned_runs(
         cell, [{"optimizer": name, "batch": batch} for name in OPTIMIZERS for batch in batches], {"factor": 1.0},
         {"factor": learning_rates(1.0, count=3)}, shared=shared, tuning_seeds=[seed + 1000], windows=1,
-        seeds=[seed + i for i in range(2 if quick else 5)], map_cells=map_cells, refined=None if quick else "factor",
+        seeds=[seed + i for i in range(2 if quick else 5)], map_cells=map_cells,
     )  # fmt: skip
 
 
