@@ -6,8 +6,8 @@ compiling can cost more than it gains on small models.
 Source: Wei 2025, "Understanding the Muon Optimizer", lessons. Muon on all matrices, vectors by heavy ball at its rate.
 
 Cost: quick 4 s (digits), full 1 min on one core. Scale: precision: MNIST, perceptron 784-64-32-10, 120 steps of 64;
-shape: digits, perceptron 64-256-64-10 (first matrix tall: factor 2), 80 steps; linear decay, rate tuned alike to a factor
-2, momentum .95 and decay 0 not; 6 paired seeds. Compiling: the iteration for 128 x 64 by torch.compile on this CPU, once.
+shape: digits, perceptron 64-256-64-10 (first matrix tall: factor 2), 80 steps; linear decay, rate tuned alike (to a
+factor 2), momentum .95 and decay 0 not; 6 paired seeds. Compiling: torch.compile of the iteration for 128 x 64, once.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ Source: Wei 2025, "Understanding the Muon Optimizer" (both statements, no measur
 tensor at one rate. The number of images seen is the same for all batches.
 
 Cost: quick 4 s (digits), full 2 min on one core. Scale: MNIST, perceptron 784-64-32-10, 20,480 images (1280 steps of
-16 to 20 of 1024), linear decay, learning rate tuned for each optimizer and batch (one other seed, to a
-factor 2), momentum (.95, AdamW .9) and decay (0) not; 5 paired seeds.
+16 to 20 of 1024), linear decay, learning rate tuned for each optimizer and batch (one other seed, to a factor 2),
+momentum (.95, AdamW .9) and decay (0) not; 5 paired seeds.
 """
 
 from __future__ import annotations
