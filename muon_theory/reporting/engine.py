@@ -67,9 +67,9 @@ class Engine:
         progress: show a bar on a terminal, lines elsewhere.
         context: what else the results depend on, e.g. the fingerprint of a data folder; part of the cache key.
 
-        carry: take over cells of the cache that were computed by other code, once this many of them, chosen by the
-            hash of their parameters, have been computed anew and every number but times (`*_s`) is the same, bit for
-            bit; where one differs, all are computed anew. None: never.
+        carry: take over cells of the cache that were computed by other code, once this many of a function's, chosen
+            by the hash of their parameters, have been computed anew and every number but times (`*_s`) is the same, bit
+            for bit; where one differs, all are computed anew. None: never.
 
     Raises:
         ValueError: fewer than one worker, or carry < 1.
@@ -93,6 +93,7 @@ class Engine:
         if carry is not None and carry < 1:
             raise ValueError(f"carry = {carry}: at least one cell must be computed anew")
         self.carry = carry
+        self._confirmed: Counter[Path] = Counter()
         self.workers = workers
         self.cache = cache
         self.progress = progress
@@ -173,7 +174,8 @@ class Engine:
             return list(missing)
         earlier = earlier_results(file.parent)
         found = {index: earlier[origins[index][:3]] for index in missing if origins[index][:3] in earlier}
-        sample = sorted(found, key=lambda index: hashlib.sha256(origins[index].cell.encode()).digest())[: self.carry]
+        wanted = max(0, self.carry - self._confirmed[file.parent])
+        sample = sorted(found, key=lambda index: hashlib.sha256(origins[index].cell.encode()).digest())[:wanted]
         items = [(dict(cells[index]), files[index], origins[index]) for index in sample]
         for position, outcome in in_processes(partial(run_cell, function), items, self.workers):
             index = sample[position]
@@ -182,6 +184,7 @@ class Engine:
                 self.counts["computed"] += 1
             if not isinstance(outcome, pa.Table) or not same_numbers(outcome, found[index]):
                 return [index for index in missing if index not in tables]
+            self._confirmed[file.parent] += 1
         for index in found.keys() - set(sample):
             tables[index] = found[index]
             write_result(files[index], found[index], origins[index])
