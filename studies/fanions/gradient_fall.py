@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -82,7 +82,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
 def falls(table: pd.DataFrame) -> pd.DataFrame:
     """Largest norm over the mean of three measured ones from the first at 100 % on ("reached"), and of the last."""
     keys, rows = ["rule", "smoothing", "gradient", "seed"], []
-    for key, run in table.sort_values("step").groupby(keys):
+    for key, run in cast(Any, table.sort_values("step").groupby(keys)):
         parts = {"reached": run[(run.train_accuracy == 1).cummax()][:3], "end": run[-LAST:]}
         for when, part in parts.items():
             ratios = run[["frobenius", "nuclear"]].max() / part[["frobenius", "nuclear"]].mean()
