@@ -251,11 +251,12 @@ def _data_files(dataset: Any) -> dict[str, str]:
     if dataset in (None, "digits"):
         return {}
     from muon_theory.problems import data_folder
+    from muon_theory.problems.data_sets import DATA_SETS
 
-    folder = data_folder() / str(dataset)
+    known = DATA_SETS.get(str(dataset))
+    folder = data_folder() / (str(dataset) if known is None else known.folder)
     files = [file for file in sorted(folder.glob("*")) if file.is_file()]
     if not files:
-        raise ValueError(
-            f"no data set {dataset!r} in {folder}; `muon-theory fetch mnist` gets MNIST, digits is bundled"
-        )
+        fetched = " and ".join(f"`muon-theory fetch {name}`" for name in DATA_SETS)
+        raise ValueError(f"no data set {dataset!r} in {folder}; {fetched} get what there is, digits is bundled")
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
