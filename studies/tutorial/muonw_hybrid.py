@@ -98,17 +98,26 @@ def figure(table: Any) -> Figure:
         paired.annotate(
             word, (row["upper"], -place), fontsize=6, va="center", xytext=(3, 0), textcoords="offset points"
         )
-    rate.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="excess loss / nats", title="a  trials")
-    rate.legend(fontsize=5.5, loc="upper left")
+    rate.set(
+        xscale="log",
+        yscale="log",
+        xlabel="learning rate",
+        ylabel="excess loss / nats",
+        title="a  trials",
+        ylim=(None, 5),
+    )
+    rate.legend(fontsize=5.5, loc="upper right", ncols=2)
+    rate.set_xticks([0.002, 0.008, 0.032], ["0.002", "0.008", "0.032"])
+    rate.minorticks_off()
     paired.axvline(0, color="black", linewidth=0.6)
-    paired.margins(x=0.3)
+    paired.margins(x=0.35)
     paired.set_yticks([-place for place in range(len(ARMS))], list(ARMS))
     paired.set(xlabel="excess minus that of roles / nats", title="b  tuned, paired")
     pairs = table.query("phase == 'decay'").pivot_table(index="seed", columns="masked", values="rare")
     for values in pairs.reindex(columns=[False, True]).to_numpy():
         mask.plot((0, 1), values, "o-", color=OKABE_ITO["green"], alpha=0.5)
     mask.set_xticks((0, 1), ("all entries", "grad ≠ 0"))
-    mask.set(xlim=(-0.4, 1.4), ylabel="rare embeddings, length / start", title=f"c  decay {DECAY:g}, masked or not")
+    mask.set(xlim=(-0.4, 1.4), ylabel="rare embeddings, length / start", title=f"c  decay {DECAY:g}")
     vocabulary, width, *_ = SIZES[table["size"].iloc[0]]
     text = f"Causal transformer, V = {vocabulary}, d = {width}, one block, bigram-Zipf law, {table['step'].max() + 1} "
     text += f"steps, linear decay, CPU; {len(pairs)} paired seeds, 95 % intervals.\n"
