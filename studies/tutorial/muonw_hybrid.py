@@ -98,14 +98,7 @@ def figure(table: Any) -> Figure:
         paired.annotate(
             word, (row["upper"], -place), fontsize=6, va="center", xytext=(3, 0), textcoords="offset points"
         )
-    rate.set(
-        xscale="log",
-        yscale="log",
-        xlabel="learning rate",
-        ylabel="excess loss / nats",
-        title="a  trials",
-        ylim=(None, 5),
-    )
+    rate.set(xscale="log", yscale="log", ylim=(None, 5), xlabel="rate", ylabel="excess loss / nats", title="a  trials")
     rate.legend(fontsize=5.5, loc="upper right", ncols=2)
     rate.set_xticks([0.002, 0.008, 0.032], ["0.002", "0.008", "0.032"])
     rate.minorticks_off()
