@@ -137,7 +137,7 @@ def claims(table: Any) -> list[Claim]:
     ]  # fmt: skip
     return [
         Claim(id=name, statement=words, source=source, relation="<", method="training run", evaluate=Finding,
-              parameters={"predicted": bound, "measured": measured}, expected="open", attribution="implied", tier="run",
-              mutations=(Mutation(change, {"measured": other}),))
+              parameters={"predicted": bound, "measured": measured}, expected="holds", attribution="implied",
+              tier="run", mutations=(Mutation(change, {"measured": other}),))
         for name, words, bound, measured, change, other in rows
     ]  # fmt: skip
