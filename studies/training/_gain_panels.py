@@ -36,10 +36,11 @@ def advantage(axis: Axes, table: pd.DataFrame, measure: str, layers: Mapping[str
     found, (letter, text) = agreement(table, measure).median(), KINDS[measure]
     axis.axhline(1, color=OKABE_ITO["black"], lw=0.6)
     axis.axvline(1, color=OKABE_ITO["black"], lw=0.6)
-    axis.set(xscale="log", yscale="log", xlabel="nuclear rank of G / stable rank of inputs",
+    axis.set(xscale="log", yscale="log", xlabel="nuclear rank G / stable rank inputs",
              ylabel="decrease, polar(G) over G",
              title=f"{letter}  {text}:\nrank corr. {found['rank']:.2f}, winner {found['right']:.0%}")  # fmt: skip
     for scale in (axis.xaxis, axis.yaxis):
-        scale.set_major_formatter("{x:g}")
-        scale.set_minor_formatter("{x:g}")
+        scale.set_ticks([1, 2, 3, 5, 10], labels=["1", "2", "3", "5", "10"])
+        scale.set_minor_formatter("")
+    axis.set(xlim=(0.7, 8.5), ylim=(0.7, 12))
     axis.tick_params(which="both", labelsize=6)

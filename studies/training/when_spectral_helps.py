@@ -3,7 +3,9 @@
 Claim: a spectral step beats a Frobenius step where the gradient's squared nuclear-to-Frobenius ratio (its nuclear rank)
 exceeds the stable rank of the incoming activations: then its guaranteed decrease is larger. Measured here: one step of
 one layer along polar(G) and along G, at the lengths of the guarantees and at the best length of a line search, all
-else held, without noise; and training with Muon switched off layer by layer.
+else held, without noise; and training with Muon switched off layer by layer. Found: rank correlation .86 at guaranteed
+and .60 at best lengths; ratio and measured gain exceed 1 nearly always, so the winner is no test; what switching off a
+layer costs (.044, .009, .008 nats) the ratio (3.4, 3.7, 3.3) does not tell.
 
 Source: Davis and Drusvyatskiy 2025, arXiv 2512.04299 (relayed; the criterion is derived in training/spectral_gain).
 A layer switched off takes the normalised momentum, of the polar factor's Frobenius norm, at a length of its own: the
@@ -135,7 +137,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     return [
         Claim(id="WS-RANK", statement="the criterion orders layers and moments by the advantage of a spectral step "
               "of the best length: rank correlation at least 1/2", source=source, relation=">=", evaluate=over_seeds,
-              parameters={"values": best["rank"].tolist(), "bound": 0.5}, attribution="implied", expected="open",
+              parameters={"values": best["rank"].tolist(), "bound": 0.5}, attribution="implied", expected="holds",
               mutations=(Mutation("the opposite order", negative),), **rest),
         Claim(id="WS-OFF", statement="with Muon off in all hidden layers the test loss ends higher, rates tuned",
               source="implied by the criterion; run here", relation=">", evaluate=excess, attribution="implied",
