@@ -103,7 +103,7 @@ def figure(table: Any) -> Figure:
             word = "reference" if place == 0 else row["word"]
             paired.annotate(word, (row["mean"], -place), fontsize=6, xytext=(0, 5), textcoords="offset points")
         trial.set(xscale="log", yscale="log", xlabel="rate / default", ylabel="test loss / nats", title=lesson)
-        trial.legend(fontsize=5, loc="upper right")
+        trial.legend(fontsize=5, loc="upper right" if lesson == "precision" else "upper left")
         paired.axvline(0, color="black", linewidth=0.6)
         paired.set_yticks([-place for place in range(len(arms))], list(arms))
         paired.set(xlabel="test loss minus the first's / nats", title="tuned, paired, 95 %", ymargin=0.2)
