@@ -18,7 +18,9 @@ RUN_HELP = """Run studies: table, figure and provenance go to figures/STUDY.
 Finished cells are kept in the cache ($MUON_THEORY_CACHE), so that an interrupted run goes on where it stopped.
 """
 
-CARRY_HELP = "Keep results of earlier code if N cells, computed anew, come out the same bit for bit."
+CARRY_HELP = (
+    "For changes that should move no number: keep earlier results if N cells, computed anew, agree bit for bit."
+)
 
 
 def register(app: typer.Typer) -> None:

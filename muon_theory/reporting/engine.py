@@ -69,7 +69,8 @@ class Engine:
 
         carry: take over cells of the cache that were computed by other code, once this many of a function's, chosen
             by the hash of their parameters, have been computed anew and every number but times (`*_s`) is the same, bit
-            for bit; where one differs, all are computed anew. None: never.
+            for bit; where one differs, all are computed anew. For changes meant to move no number: a sample cannot
+            vouch for code that only other cells reach. None: never.
 
     Raises:
         ValueError: fewer than one worker, or carry < 1.

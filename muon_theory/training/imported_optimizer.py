@@ -92,7 +92,7 @@ def build_imported(path: str, model: nn.Module, options: Mapping[str, Any]) -> t
     >>> [type(inner).__name__ for inner in build_imported("neon", model, {"lr": 0.1}).optimizers]
     ['Neon', 'AdamW']
     """
-    build = imported_optimizer(path)
+    build: Any = imported_optimizer(path)
     options = dict(options)
     known = inspect.signature(build).parameters
     if "momentum" in options and "momentum" not in known and "betas" in known:

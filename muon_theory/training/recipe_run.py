@@ -204,7 +204,8 @@ def _after_step(
         checkpoints.after_step(loop)
     if progress is not None and (loop.device.type == "cpu" or loop.step % PROGRESS_EVERY_ON_A_GPU == 0):
         done = loop.sums["steps"]
-        progress(loop.step, loop.steps, float(loop.sums["loss"]) / done if done else loop.rows[-1]["train_loss"])
+        mean = loop.sums["loss"] / done if done else loop.rows[-1]["train_loss"]
+        progress(loop.step, loop.steps, float(mean))
 
 
 def _described(loop: RecipeLoop, optimizer: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def test_bad_requests_are_refused(arguments, kind, words):
 
 
 def test_a_block_misses_no_direction_where_one_vector_does():
-    # nearly tied values at the k-th place, and the slowly rising edge of a Gaussian matrix; a vector misses about 1 in 20
+    # nearly tied values at the k-th place, and the edge of a Gaussian matrix; a vector misses about 1 in 20
     generator = np.random.default_rng(0)
     n, missed = 300, 0
     for trial in range(60):
