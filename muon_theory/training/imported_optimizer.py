@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -92,7 +92,7 @@ def build_imported(path: str, model: nn.Module, options: Mapping[str, Any]) -> t
     >>> [type(inner).__name__ for inner in build_imported("neon", model, {"lr": 0.1}).optimizers]
     ['Neon', 'AdamW']
     """
-    build: Any = imported_optimizer(path)
+    build = cast("Any", imported_optimizer(path))
     options = dict(options)
     known = inspect.signature(build).parameters
     if "momentum" in options and "momentum" not in known and "betas" in known:
@@ -104,7 +104,7 @@ def build_imported(path: str, model: nn.Module, options: Mapping[str, Any]) -> t
             if name not in known:
                 taken = ", ".join(list(known)[1:])
                 raise ValueError(f"optimizer {path} takes no {name}; it takes {taken}")
-    if not inspect.isclass(build):
+    if not isinstance(build, type):
         optimizer = build(model, **options)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(f"optimizer {path} gave a {type(optimizer).__name__}, which is no torch.optim.Optimizer")
@@ -112,13 +112,13 @@ def build_imported(path: str, model: nn.Module, options: Mapping[str, Any]) -> t
     parameters = trained(model)
     vectors = [parameter for parameter in parameters if parameter.ndim < 2]
     try:
-        return build(parameters, **options)
+        return cast("torch.optim.Optimizer", build(parameters, **options))
     except (ValueError, TypeError, AssertionError) as refusal:
         matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
         if not vectors or not matrices:
             raise ValueError(f"optimizer {path} refuses the model's parameters or its options: {refusal}") from refusal
         try:
-            first = build(matrices, **options)
+            first = cast("torch.optim.Optimizer", build(matrices, **options))
         except (ValueError, TypeError, AssertionError) as error:
             raise ValueError(f"optimizer {path} refuses the model's parameters or its options: {error}") from refusal
         _logger.info("%s refuses vectors (%s): they go to AdamW, lr %g", path, refusal, vector_lr)
