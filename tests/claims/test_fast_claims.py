@@ -29,9 +29,15 @@ ROWS = {
         CB-19 CB-20 CB-21 CB-22 CB-23 THC-PLAIN THC-NEST THC-WD THC-NWD THC-WD-T THC-WD-R THC-SMALL THC-PHI1 THC-PHI2
         THC-PHI3 THC-B1 THC-B2 THC-B3 THC-B4 THC-B5 THC-IMP THC-TIGHTER
     """,
+    "tutorial": """
+        TUT-01-MOMENTUM TUT-02 TUT-02-RANK TUT-03 TUT-03-STEPS TUT-04 TUT-04-COST TUT-05-OWN TUT-05-ROLES TUT-11 TUT-12
+        TUT-12-SHARE TUT-13 TUT-13-IDLE TUT-13-OPERATOR TUT-14 TUT-19 TUT-19-FLAT TUT-19-NAMES TUT-19-REST
+        TUT-19-SUBSTRING TUT-20
+    """,
 }
 INVENTORY = {room: rows.split() for room, rows in ROWS.items()}
-COUNTS = {"newton_schulz_convergence": 72, "fanions": 54, "dion": 15, "scale": 16, "muon_all": 10, "critical_batch": 40}
+COUNTS = {"newton_schulz_convergence": 72, "fanions": 54, "dion": 15, "scale": 16, "muon_all": 10, "critical_batch": 40,
+          "tutorial": 22}  # fmt: skip
 OPPOSITE = {"holds": "refuted", "refuted": "holds"}
 
 
