@@ -7,7 +7,8 @@ Source: Wei 2025, "Understanding the Muon Optimizer", CIFAR-10: one run each, no
 Cost: quick 5 s on the bundled digits, full about 90 minutes on one core. Scale: convolutional network of 1,147,466
 parameters, crops and flips, batch 128, 5 epochs, 5 seeds, CPU: published settings on 50,000 images; tuned on 10,000
 images, the learning rate alike for the three by the loss on 5000 held-out training images, momentum and weight decay as
-published.
+published. Of the published accuracies Muon's lay outside with the three seeds run first, SGD's (.0129 off, .0125
+allowed) with the five that were then run.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def claims(table: Any) -> list[Claim]:
         row("TUT-09", "on CIFAR-10 Muon's test accuracy after five epochs is 13 % (relative) above AdamW's", "==",
             0.13, spread(gains), "twice it", 0.26),
         *found_again({"muon": "TUT-24", "sgd": "TUT-25", "adamw": "TUT-26"}, published, accuracy,
-                     "CIFAR-10: the test accuracy after five epochs", "1", {"muon": "open"}),
+                     "CIFAR-10: the test accuracy after five epochs", "1", {"sgd": "refuted"}),
         row("TUT-10", "on CIFAR-10 an epoch of Muon takes no longer than one of SGD (here on one CPU core, to 5 %)",
             "<=", 1.05, relative_time(table, "sgd"), "10 times allowed", 10.0, expected="refuted"),
         compared("TUT-28", f"{small} Muon's test accuracy on CIFAR-10", tuned["muon"], tuned["adamw"]),
