@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -65,6 +66,7 @@ def blow_fuse_after(calls: int) -> None:
 def main() -> None:
     """Warm up, then serve commands until standard input ends."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started to ignore it
     write = os.write
 
     def report(text: str) -> None:

@@ -44,6 +44,7 @@ def test_a_png_never_exceeds_200_kb(tmp_path):
 
 
 def test_the_style_ends_with_the_block_and_figures_are_closed(tmp_path):
+    plt.close("all")  # other tests' figures
     before = dict(mpl.rcParams)
     with apply_style():
         assert mpl.rcParams["pdf.fonttype"] == 42
