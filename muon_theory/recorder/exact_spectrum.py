@@ -24,6 +24,7 @@ from muon_theory.spectra.singular_values import EPSILON, gram_error
 _ACCURACY = 1e-4
 _FLOOR = 3e-6
 _WORTH_LEAVING_OUT = 0.95  # share of the entries
+_MODEST = 4 * 10**9  # multiply-adds, about .1 s on one core
 _FEW_ROWS, _MOST_REMAINDER = 8, 0.01
 _ROUNDING_FLOORS = (
     1.0  # rounding errors of Frobenius norm 0.2 to 0.5 floors * sqrt(r) were seen, r = min(rows, columns)
@@ -59,7 +60,7 @@ def exact_spectrum(X: Tensor) -> np.ndarray:
         return sigma
     if Y.shape[0] > Y.shape[1]:
         Y = Y.T
-    with _torch_threads():
+    with _blas_threads(Y.shape[0] * Y.size):
         C = Y @ Y.T
         if not math.isfinite(C.trace()):  # the sum of squares; those of finite float32 entries cannot overflow
             return np.full_like(sigma, math.nan)
@@ -128,12 +129,15 @@ def _without_zeros(X: Tensor) -> Tensor:
     return X.index_select(0, rows).index_select(1, columns)
 
 
-def _torch_threads() -> contextlib.AbstractContextManager[object]:
-    """A context in which numpy's BLAS uses no more threads than torch, whose number the user sets."""
+def _blas_threads(work: int) -> contextlib.AbstractContextManager[object]:
+    """A context in which numpy's BLAS uses one thread for a modest product, and no more than torch for a large one."""
+    # torch's other threads go on spinning for a while after its last parallel loop: a BLAS that wants their cores at
+    # that moment takes three times as long as one that leaves them alone
+    wanted = 1 if work <= _MODEST else torch.get_num_threads()
     blas = _blas()
-    if all(library.num_threads <= torch.get_num_threads() for library in blas.lib_controllers):
+    if all(library.num_threads <= wanted for library in blas.lib_controllers):
         return contextlib.nullcontext()
-    return blas.limit(limits=torch.get_num_threads())
+    return blas.limit(limits=wanted)
 
 
 @functools.cache

@@ -81,8 +81,13 @@ def test_rows_and_columns_of_zeros_give_zeros_and_change_nothing_else(rows, colu
         assert not found[left:].any()
 
 
-@pytest.mark.parametrize(("blas", "torchs", "expected"), [(4, 1, [1]), (4, 3, [3]), (1, 2, []), (2, 2, [])])
-def test_no_more_threads_are_used_than_torch_has_or_the_user_allows(monkeypatch, blas, torchs, expected):
+@pytest.mark.parametrize(
+    ("blas", "torchs", "modest", "expected"),
+    [(4, 1, 1000, [1]), (4, 3, 1000, [1]), (1, 2, 1000, []), (4, 3, 10, [3]), (2, 2, 10, []), (2, 1, 10, [1])],
+)
+def test_a_modest_product_takes_one_thread_and_a_large_one_no_more_than_torch(
+    monkeypatch, blas, torchs, modest, expected
+):
     asked: list[int] = []
 
     class Library:
@@ -96,6 +101,7 @@ def test_no_more_threads_are_used_than_torch_has_or_the_user_allows(monkeypatch,
             return contextlib.nullcontext()
 
     monkeypatch.setattr(module, "_blas", Libraries)
+    monkeypatch.setattr(module, "_MODEST", modest)
     monkeypatch.setattr(torch, "get_num_threads", lambda: torchs)
     exact_spectrum(torch.eye(3))
     assert asked == expected
