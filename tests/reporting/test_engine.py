@@ -65,8 +65,9 @@ def nothing(i):
 """
 
 RUN = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started to ignore it
 from muon_theory.reporting.engine import Engine
 import engine_cells
 folder = Path(sys.argv[1])
