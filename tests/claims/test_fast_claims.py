@@ -38,14 +38,8 @@ ROWS = {
 INVENTORY = {room: rows.split() for room, rows in ROWS.items()}
 COUNTS = {"newton_schulz_convergence": 72, "fanions": 54, "dion": 15, "scale": 16, "muon_all": 10, "critical_batch": 40,
           "tutorial": 22}  # fmt: skip
-READ = (
-    "Kim",
-    "Amsel",
-    "arXiv",
-    "Tao, Yu and Zhang 2026",
-    "Zhang and Lin 2026",
-    "Wei 2025",
-)  # sources whose text was read
+# sources whose text was read
+READ = ("Kim", "Amsel", "arXiv", "Tao, Yu and Zhang 2026", "Zhang and Lin 2026", "Wei 2025", "OLMo")
 OPPOSITE = {"holds": "refuted", "refuted": "holds"}
 
 
