@@ -115,7 +115,7 @@ def figure(table: pd.DataFrame) -> Figure:
             place = i + 0.2 * (j - 1.5) + np.linspace(-0.06, 0.06, len(values))
             axis.plot(place, np.minimum(values, top), "*Doo"[j], ms=(8, 4, 4, 4)[j], label="_" * (i > 0) + label,
                       color=OKABE_ITO[("black", "blue", "vermillion", "green")[j]], fillstyle="none")  # fmt: skip
-    axis.set(xticks=range(7), xticklabels=NAMES, ylabel="iterations to loss 1e-3", ylim=(0, 1.07 * top), xlabel="method")
+    axis.set(xticks=range(7), xticklabels=NAMES, ylabel="iterations to loss 1e-3", ylim=(0, 1.1 * top), xlabel="method")
     axis.legend(loc="upper left", bbox_to_anchor=(0, 0.92))
     small_print(drawing, f"{table['n'].iloc[0]}², constant lr; 3 steps, bfloat16 unless said. Top line: not reached.")
     return drawing
