@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib import metadata
+from pathlib import Path
 
 from torch import nn
 
@@ -48,14 +49,14 @@ def wandb_watch(model: nn.Module, stack: ExitStack) -> Callable[[], None]:
 
 def weightwatcher(model: nn.Module, _stack: ExitStack) -> Callable[[], None]:
     """WeightWatcher.analyze: the spectra of the weights, with power laws fitted to them."""
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):  # noqa: PTH123
+    with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
         import weightwatcher as package
 
     logging.getLogger("weightwatcher").setLevel(logging.ERROR)
     watcher = package.WeightWatcher(model=model)
 
     def log() -> None:
-        with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):  # noqa: PTH123
+        with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
             watcher.analyze()
 
     return log

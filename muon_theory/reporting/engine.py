@@ -95,6 +95,7 @@ class Engine:
             raise ValueError(f"carry = {carry}: at least one cell must be computed anew")
         self.carry = carry
         self._confirmed: Counter[Path] = Counter()
+        self._refuted: set[Path] = set()
         self.workers = workers
         self.cache = cache
         self.progress = progress
@@ -171,7 +172,7 @@ class Engine:
     ) -> list[int]:
         """Take over results of other code that a sample computed anew confirms; returns what is still missing."""
         file = next((file for file in files if file is not None), None)
-        if file is None or self.carry is None:
+        if file is None or self.carry is None or file.parent in self._refuted:
             return list(missing)
         earlier = earlier_results(file.parent)
         found = {index: earlier[origins[index][:3]] for index in missing if origins[index][:3] in earlier}
@@ -184,6 +185,7 @@ class Engine:
                 tables[index] = outcome
                 self.counts["computed"] += 1
             if not isinstance(outcome, pa.Table) or not same_numbers(outcome, found[index]):
+                self._refuted.add(file.parent)  # for the study's later cells of this function, too
                 return [index for index in missing if index not in tables]
             self._confirmed[file.parent] += 1
         for index in found.keys() - set(sample):

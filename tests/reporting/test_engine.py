@@ -275,6 +275,12 @@ def test_nothing_is_carried_over_where_a_number_differs(cells, tmp_path, monkeyp
     assert_frame_equal(engine.map_cells(cells.several, grid), expected)
     assert engine.counts["carried"] == 0
     assert engine.counts["computed"] == 4
+    Engine(1, tmp_path, progress=False, context="later").map_cells(cells.several, [{"i": 9}])
+    monkeypatch.setattr(engine_module, "function_hash", lambda _: "third code")
+    engine.context = "later"
+    engine.map_cells(cells.several, [{"i": 9}])  # right, but its function has been found to differ
+    assert engine.counts["carried"] == 0
+    assert engine.counts["computed"] == 5
     with pytest.raises(ValueError, match="carry = 0"):
         Engine(carry=0)
 
