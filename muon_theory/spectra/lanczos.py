@@ -2,12 +2,17 @@
 
 Two orthonormal bases, `right` of the Krylov space of X^T X and `left` of that of X X^T, are kept as rows, so that X is
 only met as `rows @ X^T` and `rows @ X`; what X is between them is `projected`. Nothing is squared.
+
+On the CPU all of it is numpy's: its BLAS multiplies a few rows by a matrix up to twice as fast as torch's, if it is not
+interrupted by torch, whose threads and its own keep each other waiting. Other devices compute in torch.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +20,8 @@ from muon_theory.spectra.leading_error import LeadingErrorEstimate
 
 _CHECK_STEPS = 4  # further block steps that look for a copy of a singular value that was missed
 _MOST_STEPS_BETWEEN_CHECKS = 8
+
+Rows = TypeVar("Rows", Tensor, np.ndarray)
 
 
 class Triples(NamedTuple):
@@ -75,7 +82,9 @@ def lanczos(
         >>> lanczos(X, 1, block=2, start=start, estimate=estimate, generator=generator, budget=999).sigma[0].round()
         tensor(100., dtype=torch.float64)
     """
-    space = _Bidiagonalisation(X, lanczos_capacity(k, block), start, generator)
+    on_cpu = X.device.type == "cpu"
+    arrays = [part.detach().numpy() if on_cpu else part for part in (X, start)]
+    space = _Bidiagonalisation(arrays[0], lanczos_capacity(k, block), arrays[1], generator)
     copies_sought = block >= k
     since = 0
     while True:
@@ -85,7 +94,7 @@ def lanczos(
             continue
         since = 0
         sigma, residual, left, right = space.ritz(k + 1)
-        estimate.update(sigma, residual, left[:k], right[:k])
+        estimate.update(*map(torch.from_numpy, (sigma, residual, left[:k], right[:k])))
         over = space.matvecs >= budget
         if estimate.reached or estimate.exhausted or over:
             if copies_sought or over:
@@ -94,7 +103,7 @@ def lanczos(
             space.restart(k + 1, fresh=True)
             for _ in range(_CHECK_STEPS):
                 space.expand()
-            kept = torch.eye(k, space.size).to(left)
+            kept = np.eye(k, space.size)
             rank = estimate.rank
             gain = float((space.ritz(k)[0] - sigma[:k])[:rank].sum() / sigma[rank - 1])
             noise = 10 * estimate.epsilon * float(sigma[0] / sigma[rank - 1])
@@ -102,15 +111,15 @@ def lanczos(
             if copies_sought:
                 left = right = kept
                 break
-            estimate.carry(kept, kept)
+            estimate.carry(*[torch.from_numpy(kept)] * 2)
         if space.full:
             keep = k + (space.capacity - k) // 5
             space.restart(keep)
-            kept = torch.eye(k, keep).to(left)
-            estimate.carry(kept, kept)
-    rows = space.vectors(left[:k], right[:k])
+            estimate.carry(*[torch.eye(k, keep, dtype=torch.float64)] * 2)
+    rows = [torch.as_tensor(part) for part in space.vectors(left[:k], right[:k])]
+    values = [torch.from_numpy(part).to(X.device) for part in (sigma, residual[:k])]
     return Triples(
-        rows[0], sigma, rows[1], residual[:k], estimate.rank, estimate.error, estimate.exhausted, space.matvecs
+        rows[0], values[0], rows[1], values[1], estimate.rank, estimate.error, estimate.exhausted, space.matvecs
     )
 
 
@@ -134,20 +143,20 @@ def lanczos_capacity(k: int, block: int) -> int:
 
 
 def orthonormal_rows(
-    rows: Tensor, basis: Tensor | None, generator: torch.Generator, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
+    rows: Rows, basis: Rows | None, generator: torch.Generator, scale: float
+) -> tuple[Rows, Rows, Rows]:
     """Orthonormal rows Q, orthogonal to a basis, with `rows = C basis + R^T Q`.
 
     Rows that depend on others are moved by a random vector of the size of rounding errors, and so become random.
 
     Args:
-        rows: shape (b, n).
+        rows: shape (b, n), of torch or numpy.
         basis: orthonormal rows, shape (d, n), d + b <= n; None for none.
         generator: for the random ones, on the CPU.
         scale: what is below 10 eps of this is rounding error.
 
     Returns:
-        Q (b, n), R (b, b) and C (b, d).
+        Q (b, n), R (b, b) and C (b, d), of torch or numpy as the rows are.
 
     Source: elementary (block Gram-Schmidt twice; more often after a breakdown).
 
@@ -158,38 +167,55 @@ def orthonormal_rows(
         >>> Q.abs(), R.abs(), C
         (tensor([[0., 1.]]), tensor([[4.]]), tensor([[3.]]))
     """
-    b, n = rows.shape
-    basis = rows.new_zeros(0, n) if basis is None else basis
+    xp, n = _library(rows), rows.shape[1]
+    basis = rows[:0] if basis is None else basis
     C = rows @ basis.mT
     residue = (rows - C @ basis).mT
-    Q, R = torch.linalg.qr(residue)
-    noise = 10 * torch.finfo(rows.dtype).eps * scale
-    weak = R.diagonal().abs() <= noise
+    Q, R = xp.linalg.qr(residue)
+    epsilon = float(xp.finfo(rows.dtype).eps)
+    noise = 10 * epsilon * scale
+    weak = abs(R.diagonal()) <= noise
     broken = bool(weak.any())
     if broken:
-        fresh = torch.randn(b, n, generator=generator, dtype=torch.float64).to(rows)
-        Q, R = torch.linalg.qr(residue + weak * fresh.mT * (2 * noise / n**0.5 + torch.finfo(rows.dtype).tiny))
-        R = R - torch.diag(R.diagonal() * weak)
+        moved = 2 * noise / n**0.5 + float(xp.finfo(rows.dtype).tiny)
+        Q, R = xp.linalg.qr(residue + weak * _random_rows(rows, generator).mT * moved)
+        R = R - xp.diag(R.diagonal() * weak)
     for _ in range(3 if broken else 1):
         again = Q.mT @ basis.mT
         C = C + R.mT @ again
-        Q, factor = torch.linalg.qr((Q.mT - again @ basis).mT)
+        Q, factor = xp.linalg.qr((Q.mT - again @ basis).mT)
         R = factor @ R
-    return Q.mT.contiguous(), R, C
+    return np.ascontiguousarray(Q.mT) if isinstance(Q, np.ndarray) else Q.mT.contiguous(), R, C
+
+
+def _library(rows: Tensor | np.ndarray) -> ModuleType | Any:
+    """The library of an array; torch and numpy agree on all names used here."""
+    return np if isinstance(rows, np.ndarray) else torch
+
+
+def _random_rows(rows: Rows, generator: torch.Generator) -> Rows:
+    """Standard normal rows like the given ones, the same in both libraries."""
+    drawn = torch.randn(rows.shape, generator=generator, dtype=torch.float64)
+    return drawn.numpy().astype(rows.dtype) if isinstance(rows, np.ndarray) else drawn.to(rows)
+
+
+def _as_float64(part: Tensor | np.ndarray) -> np.ndarray:
+    """A small array of either library as numpy's, for the projection."""
+    return part.astype(np.float64) if isinstance(part, np.ndarray) else part.double().cpu().numpy()
 
 
 class _Bidiagonalisation:
     """left X right^T = projected, X right^T = left^T projected, and what X^T left^T leaves over is the next block."""
 
-    def __init__(self, X: Tensor, capacity: int, start: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, X: Any, capacity: int, start: Any, generator: torch.Generator) -> None:
         (m, n), self.block = X.shape, len(start)
         self.matrix, self.capacity, self.generator = X, capacity, generator
-        self.left, self.right = X.new_zeros(capacity, m), X.new_zeros(capacity, n)
-        self.projected = torch.zeros(capacity, capacity, dtype=torch.float64, device=X.device)
+        where = {} if isinstance(X, np.ndarray) else {"device": X.device}
+        self.left, self.right = (_library(X).zeros((capacity, size), dtype=X.dtype, **where) for size in (m, n))
+        self.projected = np.zeros((capacity, capacity))
         self.size = self.matvecs = 0
-        self.scale = float(torch.linalg.vector_norm(start))
-        self.next, self.coupling, _ = orthonormal_rows(start, None, generator, self.scale)
-        self.scale = 0.0
+        self.next, coupling, _ = orthonormal_rows(start, None, generator, _largest_norm(start) * len(start) ** 0.5)
+        self.coupling, self.scale = _as_float64(coupling), 0.0
 
     @property
     def full(self) -> bool:
@@ -202,14 +228,15 @@ class _Bidiagonalisation:
             raise RuntimeError("the bases are full; restart first")
         old, new = self.size, self.size + self.block
         self.right[old:new] = self.next
-        image = self.next @ self.matrix.mT
-        self.scale = max(self.scale, float(torch.linalg.vector_norm(image, dim=1).amax()))
+        image = self.right[old:new] @ self.matrix.mT
+        self.scale = max(self.scale, _largest_norm(image))
         self.left[old:new], R, C = orthonormal_rows(image, self.left[:old], self.generator, self.scale)
-        self.projected[:old, old:new] = C.mT
-        self.projected[old:new, old:new] = R
+        self.projected[:old, old:new] = _as_float64(C).T
+        self.projected[old:new, old:new] = _as_float64(R)
         self.size = new
         image = self.left[old:new] @ self.matrix
-        self.next, self.coupling, _ = orthonormal_rows(image, self.right[:new], self.generator, self.scale)
+        self.next, coupling, _ = orthonormal_rows(image, self.right[:new], self.generator, self.scale)
+        self.coupling = _as_float64(coupling)
         self.matvecs += 2 * self.block
 
     def steps_between_checks(self) -> int:
@@ -217,25 +244,33 @@ class _Bidiagonalisation:
         m, n = self.matrix.shape
         return max(1, min(_MOST_STEPS_BETWEEN_CHECKS, round(10 * self.size**3 / (m * n * self.block))))
 
-    def ritz(self, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def ritz(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The k leading Ritz values, their residuals, and coefficients (k, size) of their left and right vectors."""
-        P, sigma, Q = torch.linalg.svd(self.projected[: self.size, : self.size])
-        left, right = P.mT[:k], Q[:k]
-        residual = torch.linalg.vector_norm(left[:, self.size - self.block :] @ self.coupling.mT.double(), dim=1)
+        P, sigma, Q = np.linalg.svd(self.projected[: self.size, : self.size])
+        left, right = P.T[:k], Q[:k]
+        residual = np.linalg.norm(left[:, self.size - self.block :] @ self.coupling.T, axis=1)
         return sigma[:k], residual, left, right
 
-    def vectors(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def vectors(self, left: np.ndarray, right: np.ndarray) -> list[Any]:
         """Rows of coefficients as rows of vectors."""
-        dtype = self.left.dtype
-        return left.to(dtype) @ self.left[: self.size], right.to(dtype) @ self.right[: self.size]
+        found = []
+        for rows, basis in ((left, self.left), (right, self.right)):
+            own = rows.astype(basis.dtype) if isinstance(basis, np.ndarray) else torch.from_numpy(rows).to(basis)
+            found.append(own @ basis[: self.size])
+        return found
 
     def restart(self, keep: int, *, fresh: bool = False) -> None:
         """Keep the leading Ritz vectors; with `fresh` go on from a random block instead of the residuals."""
         sigma, _, left, right = self.ritz(keep)
         self.left[:keep], self.right[:keep] = self.vectors(left, right)
-        self.projected.zero_()
-        self.projected[:keep, :keep] = torch.diag(sigma)
+        self.projected[:] = 0
+        self.projected[:keep, :keep] = np.diag(sigma)
         self.size = keep
         if fresh:
-            rows = torch.randn(self.next.shape, generator=self.generator, dtype=torch.float64).to(self.next)
+            rows = _random_rows(self.next, self.generator)
             self.next, _, _ = orthonormal_rows(rows, self.right[:keep], self.generator, 1.0)
+
+
+def _largest_norm(rows: Any) -> float:
+    """The largest Euclidean norm of a row."""
+    return float(_library(rows).linalg.norm(rows, axis=1).max())

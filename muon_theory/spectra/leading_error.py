@@ -136,8 +136,12 @@ class LeadingErrorEstimate:
 
 def _distance(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> float:
     """||P - P'||_F / sqrt k of two sums of k products; a basis that has grown pads the earlier coefficients."""
-    overlap = torch.ones((), dtype=torch.float64, device=after[0].device)
+    overlap = 1.0
     for old, new in zip(before, after, strict=True):
         width = min(old.shape[-1], new.shape[-1])
-        overlap = overlap * (old[:, :width].double() @ new[:, :width].double().mT)
+        parts = [part[:, :width].double() for part in (old, new)]
+        if parts[0].device.type == "cpu":  # numpy, for Lanczos is, and torch would wait for its threads
+            overlap = overlap * (parts[0].numpy() @ parts[1].numpy().T)
+        else:
+            overlap = overlap * (parts[0] @ parts[1].mT)
     return math.sqrt(max(0.0, 2 - 2 * float(overlap.sum()) / max(len(after[0]), 1)))
