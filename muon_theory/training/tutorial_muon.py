@@ -16,6 +16,7 @@ from torch import Tensor
 from muon_theory.polar.gram_iteration import polynomial_of_gram
 
 JORDAN = (3.4445, -4.7750, 2.0315)
+_HALVES_FROM = 512  # rows from which a product by halves is faster
 
 
 class TutorialMuon(torch.optim.Optimizer):
@@ -140,5 +141,18 @@ def five_jordan_steps(X: Tensor) -> Tensor:
     Y = (X.mT if tall else X).bfloat16().contiguous()
     Y = Y / (torch.linalg.vector_norm(Y) + 1e-7)
     for _ in range(5):
-        Y = polynomial_of_gram(Y @ Y.mT, JORDAN, Y)
+        Y = polynomial_of_gram(_gram(Y), JORDAN, Y)
     return Y.mT if tall else Y
+
+
+def _gram(Y: Tensor) -> Tensor:
+    """Y Y^T, of many rows by halves: the block below the diagonal is the mirror image of the one above."""
+    n = len(Y)
+    if n < _HALVES_FROM:
+        return Y @ Y.mT
+    half = n // 2
+    A = Y.new_empty(n, n)
+    torch.mm(Y[:half], Y.mT, out=A[:half])
+    torch.mm(Y[half:], Y[half:].mT, out=A[half:, half:])
+    A[half:, :half] = A[:half, half:].mT
+    return A

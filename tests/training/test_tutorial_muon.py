@@ -130,3 +130,12 @@ def test_airbenchs_groups_have_their_rates_decays_and_norms():
         assert p.norm().item() == pytest.approx(math.sqrt(8), rel=1e-5)
     learned = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert learned == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("shape", [(512, 700), (515, 600), (600, 512)])
+def test_products_by_halves_are_the_whole_ones(shape, monkeypatch):
+    X = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    by_halves = five_jordan_steps(X).float()
+    monkeypatch.setattr("muon_theory.training.tutorial_muon._HALVES_FROM", 10_000)
+    whole = five_jordan_steps(X).float()
+    assert (by_halves - whole).norm() < 0.01 * whole.norm()  # to the bit where a product's blocking is not its rounding
