@@ -90,7 +90,7 @@ class SpectrumRecorder:
             them enters a recorder with the same arguments, and rank 0 writes. None: this process alone, or, where a
             parameter is a DTensor, all ranks.
         rank_timeout: seconds, > 0, after which a rank that others wait for is given up; nothing is recorded then, and
-            the training is left to find out by itself.
+            the training is left to find out by itself; `rank_lost` says so to what writes its checkpoints.
 
     Arguments are checked at once: a TypeError for a wrong type and for complex matrices, a ValueError
     for an unknown kind or layer, a parameter of the optimizer that is not in the model and an optimizer without
@@ -186,6 +186,17 @@ class SpectrumRecorder:
         Source: elementary.
         """
         return self._run if self._store is None else self._store.run
+
+    @property
+    def rank_lost(self) -> bool:
+        """Whether a rank that makes this recording together with this one was lost; nothing is recorded any more.
+
+        The event during which that happened is missing. A loop that writes checkpoints stops writing them: a run that
+        is resumed from the one before records the event again, from one taken after it never.
+
+        Source: elementary.
+        """
+        return self._ranks is not None and self._ranks.lost
 
     def advance_to(self, step: int) -> None:
         """Follow a training loop that counts steps which the optimizer did not take.

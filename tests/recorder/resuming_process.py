@@ -55,14 +55,14 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         begun = state["step"]
     wrapped = model if world == 1 else nn.parallel.DistributedDataParallel(model)
-    recorder = contextlib.nullcontext()
+    recorder = None
     if together:
         options["process_group"] = dist.group.WORLD
     if rank == 0 or together:
         recorder = SpectrumRecorder(
             optimizer, model, folder, run="run", schedule=schedule(), first_step=begun, events_per_part=8, **options
         )
-    with recorder:
+    with recorder or contextlib.nullcontext():
         for step in itertools.count(begun) if steps is None else range(begun, steps):
             inputs = torch.randn(16, 8, generator=torch.Generator().manual_seed(2 * step + rank))
             optimizer.zero_grad()
@@ -70,7 +70,7 @@ def train(
             optimizer.step()
             if rank == 0:
                 report(f"returned {step}")
-                if (step + 1) % STEPS_PER_CHECKPOINT == 0:
+                if (step + 1) % STEPS_PER_CHECKPOINT == 0 and not (recorder and recorder.rank_lost):
                     _save(
                         checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
                     )
