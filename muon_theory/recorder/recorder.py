@@ -69,7 +69,7 @@ class SpectrumRecorder:
             (in the order in which the loop steps them) or as the values of a dict.
         model: the module whose parameter names become the layers; the optimizer may hold a part of its parameters.
         folder: where the recording goes; made if need be. What it already holds stays.
-        schedule: callable step -> bool; None: `first(4) | log_spaced(8) | every(100)`.
+        schedule: callable step -> bool; None: `first(4) | log_spaced(4) | every(200)`.
         kinds: which of `KINDS` to record; None: all but `activation`.
         run: name of the run; None: `run_<session>`, a new one each time. To resume a run give the same name and the
             step in `first_step`; later rows of the interrupted session are then replaced.
@@ -101,7 +101,7 @@ class SpectrumRecorder:
 
     Cost: measured on one CPU core with Muon, added to a training step of the tutorial's net for CIFAR-10 (batch 128) by
         gradient, momentum and update: 0.3 of it (0.4 where no row or column of them is zero), by all five kinds 0.5; of
-        its 784-256-128-10 perceptron (batch 64): 1.0 and 1.7. So with the default schedule 0.6 and 1.1 % of the 1955
+        its 784-256-128-10 perceptron (batch 64): 1.0 and 1.7. So with the default schedule 0.4 and 0.6 % of the 1955
         steps of the former's training. A step that is not scheduled: 20 microseconds. Memory: one copy of the weights
         while an event lasts; of matrices on a GPU one of each, until the event is complete.
 

@@ -136,17 +136,17 @@ def last(steps: int, k: int = 1) -> Schedule:
 
 
 def default_schedule() -> Schedule:
-    """The schedule of a recorder that was given none: `first(4) | log_spaced(8) | every(100)`.
+    """The schedule of a recorder that was given none: `first(4) | log_spaced(4) | every(200)`.
 
     Returns:
-        the schedule: 128 of the first 10,000 steps.
+        the schedule: 23 of the first 1955 steps (five epochs of CIFAR-10 in batches of 128), 65 of the first 10,000.
 
     Source: elementary.
 
     >>> sum(map(default_schedule(), range(10_000)))
-    128
+    65
     """
-    return first(4) | log_spaced(8) | every(100)
+    return first(4) | log_spaced(4) | every(200)
 
 
 def _either(one: Callable[[int], bool], other: Callable[[int], bool], step: int) -> bool:

@@ -59,10 +59,14 @@ def cell(part: str, method: str, route: Route, lr: float, betas: list, seeds: li
 
 
 def grid_of(method: str) -> list[tuple[float, list[float]]]:
-    """The published grid: learning rates, each with every momentum; 160 points, 190 of the normalised gradient."""
-    first, step, last = (0.01, 0.005, 0.1) if method == "nsgd" else (0.005, 0.001, 0.02)
+    """The published grid, learning rates with their momenta: whole for Muon, F- and S-Muon, else around its optimum."""
     every = [round(0.1 * i, 1) for i in range(1, 10)] + [0.95]
-    return [(round(first + i * step, 3), every) for i in range(round((last - first) / step) + 1)]
+    if method == "nsgd":
+        near = [(0.06, [0.9, 0.95]), (0.075, [0.95]), (0.08, [0.8, 0.9, 0.95]), (0.085, [0.95]), (0.1, [0.9, 0.95])]
+        return [(x, every) for x in (0.01, 0.02, 0.03, 0.04)] + near
+    if method == "sign_sgd":
+        return [(0.012, [0.95]), (0.015, [0.95]), (0.016, [0.8, 0.9, 0.95]), (0.017, [0.95]), (0.020, [0.95])]
+    return [(round(0.001 * i, 3), every) for i in range(5, 21)]
 
 
 def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.DataFrame:
