@@ -55,6 +55,10 @@ def _train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and order.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Folder of data sets [default: $MUON_THEORY_DATA].")] = None,
     record: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Record spectra to this folder.")] = None,
+    record_every: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Record every Nth step [default: the first ones, then ever fewer]."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table of steps, or epochs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the last row as JSON.")] = False,
     recipe: Annotated[str | None, typer.Option(help="tutorial or airbench.")] = None,
@@ -75,16 +79,20 @@ def _train(
 ) -> None:
     """Train, show progress, say how it went."""
     _refuse_strangers(context, recipe)
+    if record_every is not None and record is None:
+        raise ValueError("--record-every: give --record, the folder to record to")
     from muon_theory.problems import load_images
+    from muon_theory.recorder import every
     from muon_theory.reporting.progress import progress
     from muon_theory.reporting.workers import one_thread
 
+    recorded = None if record_every is None else every(record_every)
     if recipe is not None:
         from muon_theory.cli.recipe import Request, run_recipe
 
         given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "batch": batch, "epochs": epochs,
                  "seed": seed, "device": device, "precision": precision, "compile": compiled, "record_to": record,
-                 "checkpoint_to": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}  # fmt: skip
+                 "schedule": recorded, "checkpoint_to": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}  # fmt: skip
         label = f"{recipe}, {optimizer} on {dataset}"
         table = run_recipe(
             Request(recipe, dataset, data, optimizer, tuple(optimizer_args or ()), images, threads, given), label
@@ -110,6 +118,7 @@ def _train(
                 ns_steps=ns_steps,
                 exact=exact,
                 record_to=record,
+                schedule=recorded,
                 schedule_lr=schedule,
                 progress=lambda step, steps, loss: bar.advance(note=f"loss {loss:.4f}"),  # noqa: ARG005  (train's call)
             )

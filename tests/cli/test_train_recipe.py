@@ -3,6 +3,7 @@ import json
 import pytest
 
 from muon_theory.cli import main
+from muon_theory.recorder import read_spectra
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,13 @@ def test_a_recipe_is_carried_out_and_its_epochs_written(capsys, tmp_path):
     assert "head.weight" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("recipe", [[], ["--recipe", "tutorial", "--epochs", "1"]])
+def test_every_nth_step_is_recorded_where_asked_for(recipe):
+    length = [] if recipe else ["--steps", "23"]
+    assert main(["train", "digits", *recipe, *length, "--record", "spectra", "--record-every", "10"]) == 0
+    assert read_spectra("spectra")["step"].unique().tolist() == [0, 10, 20]
+
+
 def test_a_run_is_stopped_and_resumed_from_its_checkpoint(capsys):
     words = ["train", "digits", "--recipe", "tutorial", "--optimizer", "torch.optim:RMSprop", "--lr", "0.001", "--json",
              "--optimizer-args", "alpha=0.9", "--checkpoint", "kept", "--checkpoint-every", "10"]  # fmt: skip
@@ -44,6 +52,7 @@ def test_a_run_is_stopped_and_resumed_from_its_checkpoint(capsys):
     [
         (["digits", "--epochs", "2"], "--epochs: give a --recipe, e.g. tutorial"),
         (["digits", "--compile"], "--compile: give a --recipe"),
+        (["digits", "--record-every", "5"], "--record-every: give --record"),
         (["digits", "--recipe", "tutorial", "--steps", "5"], "--steps: a recipe has its own"),
         (["digits", "--recipe", "nothing"], "recipe is 'nothing'; choose one of tutorial, airbench"),
         (["digits", "--recipe", "airbench"], "the recipe is for coloured images only"),
