@@ -92,7 +92,8 @@ def _train(
 
         given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "batch": batch, "epochs": epochs,
                  "seed": seed, "device": device, "precision": precision, "compile": compiled, "record_to": record,
-                 "schedule": recorded, "checkpoint_to": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}  # fmt: skip
+                 "schedule": recorded, "checkpoint_to": checkpoint, "checkpoint_every": checkpoint_every,
+                 "resume": resume}  # fmt: skip
         label = f"{recipe}, {optimizer} on {dataset}"
         table = run_recipe(
             Request(recipe, dataset, data, optimizer, tuple(optimizer_args or ()), images, threads, given), label

@@ -19,10 +19,11 @@ from muon_theory.optimizers.agreement import Agreement, explained, gradient_repo
 from muon_theory.optimizers.ownership import orthogonalization_cost
 from muon_theory.optimizers.shard_exchange import Exchange, Layout, local_tensor, placed_gradient
 from muon_theory.optimizers.shard_plan import planned_layouts
+from muon_theory.optimizers.step_details import DetailsInside
 from muon_theory.optimizers.validation import parameter_label
 
 
-class Sharded(Optimizer):
+class Sharded(DetailsInside, Optimizer):
     """Optimizer whose parameters are spread over several processes; each is stepped whole, once, by its owner.
 
     Parameters may be DTensors under FSDP2 (`fully_shard`), tensor parallelism or any mesh of both, with shards that are

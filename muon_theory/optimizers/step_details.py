@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 
 @dataclass
@@ -97,3 +98,54 @@ class DetailedSteps:
             wide = torch.promote_types(parameter.dtype, torch.float32)
             update = direction.to(wide).reshape(parameter.shape) * scale
             self.details.intended[parameter] = update.sub_(parameter.detach().to(wide), alpha=decay)
+
+
+class DetailsInside:
+    """Hands on the details of the steps of an optimizer inside this one, which steps stand-ins of the parameters.
+
+    Source: elementary.
+    """
+
+    optimizer: Optimizer
+    _stand_ins: dict[Tensor, Tensor]
+
+    def keep_details(self, *, updates: bool = False) -> None:
+        """Ask the next step to keep the singular values that the optimizer inside forms.
+
+        Args:
+            updates: ignored: updates before they are rounded stay inside.
+
+        Source: elementary.
+        """
+        del updates
+        for inner in self._detailed():
+            inner.keep_details()
+
+    def drop_details(self) -> None:
+        """Release what was kept, and keep no more.
+
+        Source: elementary.
+        """
+        for inner in self._detailed():
+            inner.drop_details()
+
+    def lmo_spectrum(self, parameter: Tensor) -> Tensor | None:
+        """Singular values of the LMO input of the last step, on the parameter's owner, see `DetailedSteps`.
+
+        Args:
+            parameter: a parameter of this optimizer.
+
+        Returns:
+            sigma, shape (min(rows, columns),), float64, descending; None where the step formed none, and on every rank
+            but the owner.
+
+        Source: elementary.
+        """
+        stand_in = self._stand_ins.get(parameter)
+        offered = [] if stand_in is None else [inner.lmo_spectrum(stand_in) for inner in self._detailed()]
+        return next((sigma for sigma in offered if sigma is not None), None)
+
+    def _detailed(self) -> list[DetailedSteps]:
+        """Of the optimizer inside and the parts of a hybrid those that keep details."""
+        parts = (self.optimizer, *getattr(self.optimizer, "optimizers", ()))
+        return [part for part in parts if isinstance(part, DetailedSteps)]

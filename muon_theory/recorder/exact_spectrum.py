@@ -9,16 +9,14 @@ already in the same event is not measured again: `LayerSpectra` knows equal matr
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from muon_theory.spectra import noise_floor, singular_values
+from muon_theory.spectra.blas_threads import blas_threads
 from muon_theory.spectra.singular_values import EPSILON, gram_error
 
 _ACCURACY = 1e-4
@@ -60,7 +58,7 @@ def exact_spectrum(X: Tensor) -> np.ndarray:
         return sigma
     if Y.shape[0] > Y.shape[1]:
         Y = Y.T
-    with _blas_threads(Y.shape[0] * Y.size):
+    with blas_threads(modest=Y.shape[0] * Y.size <= _MODEST):
         C = Y @ Y.T
         if not math.isfinite(C.trace()):  # the sum of squares; those of finite float32 entries cannot overflow
             return np.full_like(sigma, math.nan)
@@ -127,22 +125,6 @@ def _without_zeros(X: Tensor) -> Tensor:
     if len(rows) * len(columns) > _WORTH_LEAVING_OUT * X.numel():
         return X
     return X.index_select(0, rows).index_select(1, columns)
-
-
-def _blas_threads(work: int) -> contextlib.AbstractContextManager[object]:
-    """A context in which numpy's BLAS uses one thread for a modest product, and no more than torch for a large one."""
-    # torch's other threads go on spinning for a while after its last parallel loop: a BLAS that wants their cores at
-    # that moment takes three times as long as one that leaves them alone
-    wanted = 1 if work <= _MODEST else torch.get_num_threads()
-    blas = _blas()
-    if all(library.num_threads <= wanted for library in blas.lib_controllers):
-        return contextlib.nullcontext()
-    return blas.limit(limits=wanted)
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
 
 
 def _suffices(sigma: np.ndarray) -> bool:

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from muon_theory.spectra.blas_threads import blas_threads
 from muon_theory.spectra.leading_error import LeadingErrorEstimate
 
 _CHECK_STEPS = 4  # further block steps that look for a copy of a singular value that was missed
 _MOST_STEPS_BETWEEN_CHECKS = 8
+_MODEST = 2**22  # entries up to which one thread is as fast as two
 
 Rows = TypeVar("Rows", Tensor, np.ndarray)
 
@@ -44,7 +46,6 @@ def lanczos(
     X: Tensor,
     k: int,
     *,
-    block: int,
     start: Tensor,
     estimate: LeadingErrorEstimate,
     generator: torch.Generator,
@@ -59,8 +60,7 @@ def lanczos(
     Args:
         X: shape (m, n), float32 or float64, entries of moderate size, not zero.
         k: how many, with `lanczos_capacity(k, block) + block <= min(m, n)`.
-        block: vectors in a block.
-        start: right vectors to start from, as rows, shape (block, n).
+        start: the first block, right vectors as rows, shape (block, n).
         estimate: says when to stop; with krylov=True.
         generator: for vectors that replace a block at a breakdown; on the CPU.
         budget: products with a vector after which to stop at any rate.
@@ -79,13 +79,23 @@ def lanczos(
         >>> X, generator = torch.diag(torch.arange(100.0, 0.0, -1.0)), torch.Generator().manual_seed(0)
         >>> estimate = LeadingErrorEstimate(1, 1e-4, 1e-6, torch.finfo(X.dtype).eps, krylov=True)
         >>> start = torch.randn(2, 100, generator=generator)
-        >>> lanczos(X, 1, block=2, start=start, estimate=estimate, generator=generator, budget=999).sigma[0].round()
+        >>> lanczos(X, 1, start=start, estimate=estimate, generator=generator, budget=999).sigma[0].round()
         tensor(100., dtype=torch.float64)
     """
-    on_cpu = X.device.type == "cpu"
-    arrays = [part.detach().numpy() if on_cpu else part for part in (X, start)]
-    space = _Bidiagonalisation(arrays[0], lanczos_capacity(k, block), arrays[1], generator)
-    copies_sought = block >= k
+    if 1 not in X.stride():
+        X = X.contiguous()  # once, not in every product
+    if X.device.type != "cpu":
+        return _iterated(X, k, start, estimate, generator, budget)
+    with blas_threads(modest=X.numel() <= _MODEST):
+        return _iterated(X.detach().numpy(), k, start.detach().numpy(), estimate, generator, budget)
+
+
+def _iterated(
+    X: Any, k: int, start: Any, estimate: LeadingErrorEstimate, generator: torch.Generator, budget: int
+) -> Triples:
+    """The iteration, on arrays of either library."""
+    space = _Bidiagonalisation(X, lanczos_capacity(k, len(start)), start, generator)
+    copies_sought = len(start) >= k
     since = 0
     while True:
         space.expand()
@@ -117,7 +127,7 @@ def lanczos(
             space.restart(keep)
             estimate.carry(*[torch.eye(k, keep, dtype=torch.float64)] * 2)
     rows = [torch.as_tensor(part) for part in space.vectors(left[:k], right[:k])]
-    values = [torch.from_numpy(part).to(X.device) for part in (sigma, residual[:k])]
+    values = [torch.from_numpy(part).to(rows[0].device) for part in (sigma, residual[:k])]
     return Triples(
         rows[0], values[0], rows[1], values[1], estimate.rank, estimate.error, estimate.exhausted, space.matvecs
     )
@@ -185,7 +195,8 @@ def orthonormal_rows(
         C = C + R.mT @ again
         Q, factor = xp.linalg.qr((Q.mT - again @ basis).mT)
         R = factor @ R
-    return np.ascontiguousarray(Q.mT) if isinstance(Q, np.ndarray) else Q.mT.contiguous(), R, C
+    rows_of_Q: Any = np.ascontiguousarray(Q.mT) if isinstance(Q, np.ndarray) else Q.mT.contiguous()
+    return rows_of_Q, R, C
 
 
 def _library(rows: Tensor | np.ndarray) -> ModuleType | Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 # The difference of two successive P_k is found with an error of about sqrt(eps) = 1e-8; below, only the bound counts.
@@ -136,7 +135,7 @@ class LeadingErrorEstimate:
 
 def _distance(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> float:
     """||P - P'||_F / sqrt k of two sums of k products; a basis that has grown pads the earlier coefficients."""
-    overlap = 1.0
+    overlap: Any = 1.0
     for old, new in zip(before, after, strict=True):
         width = min(old.shape[-1], new.shape[-1])
         parts = [part[:, :width].double() for part in (old, new)]

@@ -274,7 +274,7 @@ def _iterate(
             rows = torch.stack([part.sum(dim=0) for part in rows.tensor_split(w)])
         first[: len(rows)] = torch.where((rows != 0).any(dim=1, keepdim=True), rows, first[: len(rows)])
     if method in ("lanczos", "block_lanczos"):
-        return lanczos(A, k, block=w, start=first, estimate=estimate, generator=generator, budget=budget)
+        return lanczos(A, k, start=first, estimate=estimate, generator=generator, budget=budget)
     route = lobpcg if method == "lobpcg" else subspace_iteration
     return route(A, k, start=first, estimate=estimate, generator=generator, budget=budget)
 

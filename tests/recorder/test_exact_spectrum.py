@@ -13,7 +13,7 @@ from muon_theory.recorder import measure as measuring
 from muon_theory.recorder.exact_spectrum import LayerSpectra, exact_spectrum
 from muon_theory.recorder.matrices import MatrixKey
 from muon_theory.recorder.measure import RecordedMatrix, measure
-from muon_theory.spectra import log_uniform_spectrum, prescribed_matrix
+from muon_theory.spectra import blas_threads, log_uniform_spectrum, prescribed_matrix
 
 
 def _truth(X: torch.Tensor) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_a_modest_product_takes_one_thread_and_a_large_one_no_more_than_torch(
             asked.append(limits)
             return contextlib.nullcontext()
 
-    monkeypatch.setattr(module, "_blas", Libraries)
+    monkeypatch.setattr(blas_threads, "_blas", Libraries)
     monkeypatch.setattr(module, "_MODEST", modest)
     monkeypatch.setattr(torch, "get_num_threads", lambda: torchs)
     exact_spectrum(torch.eye(3))

@@ -49,8 +49,8 @@ def test_every_layout_is_recorded_as_by_one_process(world, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
-def test_each_matrix_is_measured_once(world, tmp_path):
-    launch(world, "owners", folder=tmp_path)
+def test_each_matrix_is_measured_once_and_not_at_all_where_the_step_did(world, tmp_path):
+    launch(world, "owners", "spectra_of_the_step", folder=tmp_path)
 
 
 @pytest.mark.slow

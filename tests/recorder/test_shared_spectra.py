@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from muon_theory.optimizers import Muon, muon_with_adamw
+from muon_theory.optimizers import Muon, Sharded, muon_with_adamw
 from muon_theory.recorder import SpectrumRecorder, every, measure, read_spectra, source
 
 
@@ -123,3 +123,23 @@ def test_the_update_of_bfloat16_weights_is_refused_where_the_optimizer_tells_non
     said = [record.message for record in caplog.records if "mostly rounding" in record.message]
     assert len(said) == 1
     assert "SGD tells none" in said[0]
+
+
+def test_a_sharded_muon_hands_on_the_spectra_it_formed(tmp_path, monkeypatch):
+    taken = []
+    original = measure.row
+
+    def spy(each, sigma, *rest):
+        if each.known is not None:
+            taken.append(each.key.kind)
+        return original(each, sigma, *rest)
+
+    monkeypatch.setattr(measure, "row", spy)
+    model = _model()
+    for inner in (Muon(_matrices(model), lr=0.02, exact=True), muon_with_adamw(model, lr=0.02, exact=True)):
+        taken.clear()
+        optimizer = Sharded(inner)
+        with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(5)):
+            _train(model, optimizer)
+        assert set(taken) == {"lmo_input"}
+        assert optimizer.lmo_spectrum(model[2].weight) is None  # released after the event

@@ -171,6 +171,26 @@ def owners(world: int, folder: Path) -> None:
     assert max(len(mine) for mine in everyone) == (2 if world == 2 else 1)
 
 
+def spectra_of_the_step(world: int, folder: Path) -> None:
+    """The owner of a matrix takes the singular values that the sharded Muon formed of its LMO input."""
+    taken: list[str] = []
+    original = ranks_module.measure
+
+    def spy(matrices: Any) -> Any:
+        listed = list(matrices)
+        taken.extend(each.key.layer for each in listed if each.key.kind == "lmo_input" and each.known is not None)
+        return original(listed)
+
+    ranks_module.measure = spy
+    try:
+        recorded(folder, world, "fsdp", "muon")
+    finally:
+        ranks_module.measure = original
+    everyone: list[Any] = [None] * world
+    dist.all_gather_object(everyone, taken)
+    assert sorted(name for mine in everyone for name in mine) == sorted(2 * ["0.weight", "2.weight", "4.weight"])
+
+
 def one_rank_fails(world: int, folder: Path) -> None:
     """An error of one rank's recorder costs the event on all, and the training goes on."""
     model = spread("fsdp", model_of(), world)
@@ -269,6 +289,7 @@ SCENARIOS: dict[str, Callable[[int, Path], None]] = {
     "tensor": _every(("tensor", "sgd"), ("tensor", "muon")),
     "matrices": matrices,
     "owners": owners,
+    "spectra_of_the_step": spectra_of_the_step,
     "one_rank_fails": one_rank_fails,
     "first_rank_cannot_write": first_rank_cannot_write,
     "rank_killed": rank_killed,
