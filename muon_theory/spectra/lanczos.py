@@ -195,8 +195,12 @@ def orthonormal_rows(
         C = C + R.mT @ again
         Q, factor = xp.linalg.qr((Q.mT - again @ basis).mT)
         R = factor @ R
-    rows_of_Q: Any = np.ascontiguousarray(Q.mT) if isinstance(Q, np.ndarray) else Q.mT.contiguous()
-    return rows_of_Q, R, C
+    found: tuple[Any, Any, Any] = (
+        np.ascontiguousarray(Q.mT) if isinstance(Q, np.ndarray) else Q.mT.contiguous(),
+        R,
+        C,
+    )
+    return found
 
 
 def _library(rows: Tensor | np.ndarray) -> ModuleType | Any:
