@@ -31,6 +31,21 @@ def _matrices(model: nn.Module) -> list[torch.Tensor]:
     return [parameter for parameter in model.parameters() if parameter.ndim == 2]
 
 
+@pytest.fixture
+def taken(monkeypatch):
+    """Kinds of the matrices whose spectra were taken from the optimizer."""
+    kinds = []
+    original = measure.row
+
+    def spy(each, sigma, *rest):
+        if each.known is not None:
+            kinds.append(each.key.kind)
+        return original(each, sigma, *rest)
+
+    monkeypatch.setattr(measure, "row", spy)
+    return kinds
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_lmo_spectrum_is_the_one_an_exact_muon_formed(tmp_path, monkeypatch, dtype):
     taken, computed = [], []
@@ -63,16 +78,7 @@ def test_the_lmo_spectrum_is_the_one_an_exact_muon_formed(tmp_path, monkeypatch,
         assert one["noise_floor"] == pytest.approx(other["noise_floor"], rel=1e-6)
 
 
-def test_without_nesterov_the_momentum_shares_the_spectrum_of_the_lmo_input(tmp_path, monkeypatch):
-    taken = []
-    original = measure.row
-
-    def spy(each, sigma, *rest):
-        if each.known is not None:
-            taken.append(each.key.kind)
-        return original(each, sigma, *rest)
-
-    monkeypatch.setattr(measure, "row", spy)
+def test_without_nesterov_the_momentum_shares_the_spectrum_of_the_lmo_input(tmp_path, taken):
     model = _model()
     optimizer = Muon(_matrices(model), lr=0.02, exact=True, nesterov=False)
     with SpectrumRecorder(optimizer, model, tmp_path, schedule=every(5)):
@@ -125,16 +131,7 @@ def test_the_update_of_bfloat16_weights_is_refused_where_the_optimizer_tells_non
     assert "SGD tells none" in said[0]
 
 
-def test_a_sharded_muon_hands_on_the_spectra_it_formed(tmp_path, monkeypatch):
-    taken = []
-    original = measure.row
-
-    def spy(each, sigma, *rest):
-        if each.known is not None:
-            taken.append(each.key.kind)
-        return original(each, sigma, *rest)
-
-    monkeypatch.setattr(measure, "row", spy)
+def test_a_sharded_muon_hands_on_the_spectra_it_formed(tmp_path, taken):
     model = _model()
     for inner in (Muon(_matrices(model), lr=0.02, exact=True), muon_with_adamw(model, lr=0.02, exact=True)):
         taken.clear()
