@@ -46,18 +46,16 @@ def row(
 
 
 def found_again(
-    identifiers: dict[str, str], published: dict[str, float], values: dict[str, list[float]], what: str, unit: str,
-    expected: dict[str, str],
-) -> list[Claim]:  # fmt: skip
-    """One row an optimizer: the published number lies where a further run of ours would, "holds" unless `expected`."""
+    identifiers: dict[str, str], published: dict[str, float], values: dict[str, list[float]], what: str, unit: str
+) -> list[Claim]:
+    """One row an optimizer: the published number lies where a further run of ours would."""
     rows = []
     for name, number in published.items():
         found = spread(values[name])
         inside = found.lower <= number <= found.upper
         words, changed = ("1.5 times it", 1.5 * number) if inside else ("our mean in its place", found.value)
         rows.append(row(identifiers[name], f"{what} of {name} is {number:g}, within 2 sd sqrt(1 + 1/n) of the mean of "
-                        f"{len(values[name])} seeds here", "==", number, found, words, changed, unit=unit,
-                        expected=expected.get(name, "holds")))  # fmt: skip
+                        f"{len(values[name])} seeds here", "==", number, found, words, changed, unit=unit))  # fmt: skip
     return rows
 
 

@@ -5,10 +5,10 @@ Claim: after five epochs Muon has 80.79 % test accuracy, AdamW 71.66 %, SGD 64.4
 Source: Wei 2025, "Understanding the Muon Optimizer", CIFAR-10: one run each, no seeds, baselines untuned.
 
 Cost: quick 5 s on the bundled digits, full about 90 minutes on one core. Scale: convolutional network of 1,147,466
-parameters, crops and flips, batch 128, 5 epochs, 5 seeds, CPU: published settings on 50,000 images; tuned on 10,000
-images, the learning rate alike for the three by the loss on 5000 held-out training images, momentum and weight decay as
-published. Of the published accuracies Muon's lay outside with the three seeds run first, SGD's (.0129 off, .0125
-allowed) with the five that were then run.
+parameters, crops and flips, batch 128, 5 epochs, CPU: published settings on 50,000 images, 10 seeds; tuned on 10,000
+images, 5 seeds, the learning rate alike for the three by the loss on 5000 held-out training images, momentum and weight
+decay as published. Of the published accuracies Muon's lay outside with the three seeds run first, SGD's (.0129 off,
+.0125 allowed) with the five that were then run, none with the ten that were run last.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     run = {"dataset": "digits" if quick else "cifar10", "coloured": True, "epochs": 2 if quick else 5, "images": 0,
            "validate": False}  # fmt: skip
     tuned = run | {"images": 500 if quick else 10_000}
-    seeds = range(seed, seed + (2 if quick else 5))
-    return all_runs(run, tuned, seeds, seeds, "coloured", map_cells)
+    published, few = (range(seed, seed + count) for count in ((2, 2) if quick else (10, 5)))
+    return all_runs(run, tuned, published, few, "coloured", map_cells)
 
 
 def figure(table: Any) -> Figure:
@@ -66,7 +66,7 @@ def claims(table: Any) -> list[Claim]:
         row("TUT-09", "on CIFAR-10 Muon's test accuracy after five epochs is 13 % (relative) above AdamW's", "==",
             0.13, spread(gains), "twice it", 0.26),
         *found_again({"muon": "TUT-24", "sgd": "TUT-25", "adamw": "TUT-26"}, published, accuracy,
-                     "CIFAR-10: the test accuracy after five epochs", "1", {"sgd": "refuted"}),
+                     "CIFAR-10: the test accuracy after five epochs", "1"),
         row("TUT-10", "on CIFAR-10 an epoch of Muon takes no longer than one of SGD (here on one CPU core, to 5 %)",
             "<=", 1.05, relative_time(table, "sgd"), "10 times allowed", 10.0, expected="refuted"),
         compared("TUT-28", f"{small} Muon's test accuracy on CIFAR-10", tuned["muon"], tuned["adamw"]),

@@ -55,7 +55,7 @@ def claims(table: Any) -> list[Claim]:
         row("TUT-08", "on MNIST Muon's training loss of the third epoch is 34 % below AdamW's", "==", 0.34,
             spread(gains), "a quarter of it", 0.085),
         *found_again({"muon": "TUT-21", "sgd": "TUT-22", "adamw": "TUT-23"}, published, losses,
-                     "MNIST: the mean training loss of the third epoch", "nat", {}),
+                     "MNIST: the mean training loss of the third epoch", "nat"),
         row("TUT-10-MNIST", "on MNIST an epoch of Muon takes 1.32 times as long as one of SGD (here on one CPU core)",
             "<=", 1.32, relative_time(table, "sgd"), "100 times allowed", 100.0, expected="refuted"),
         compared("TUT-27", "with learning rates tuned alike Muon's test loss on MNIST", tuned["muon"], tuned["adamw"],
