@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import logging
 import os
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muon_theory.recorder.faults import remedy
-from muon_theory.recorder.journal import FORMAT_VERSION, Journal
+from muon_theory.recorder.journal import FORMAT_VERSION, Journal, read_journal
 from muon_theory.recorder.layout import (
     METADATA_KEY,
     Spectrum,
@@ -108,6 +110,17 @@ class SpectrumStore:
             if journal is not None:
                 journal.close()
         self._spectra = self._matrices = None
+        if os.getpid() == self._process:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove journals of this session that an interrupt kept from being removed, or from being used."""
+        for journal in self.folder.glob(f"*-{self.session:06d}-*.journal"):
+            compacted = journal.with_suffix(".parquet" if journal.name.startswith("spectra") else ".safetensors")
+            with contextlib.suppress(OSError, ValueError):  # then it stays, and is read
+                unused = next(itertools.islice(read_journal(journal), 1, None), None) is None
+                if compacted.exists() or unused:
+                    journal.unlink()
 
     def _path(self, content: str) -> Path:
         return self.folder / f"{content}-{self.session:06d}-{self._part:05d}.journal"

@@ -39,6 +39,7 @@ def leading_error(sigma: Tensor, residual: Tensor, below: Tensor) -> float:
         to directions far below the gap.
 
     Example:
+        >>> import torch
         >>> one = torch.ones(1, dtype=torch.float64)
         >>> round(leading_error(2 * one, 0.03 * one, one[0]), 6)
         0.022361

@@ -195,6 +195,28 @@ def test_events_go_on_after_a_compaction_that_failed(tmp_path, caplog, monkeypat
     assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
 
 
+@pytest.mark.parametrize("when", ["before the journal is removed", "before a new one is used"])
+def test_an_interrupted_compaction_leaves_no_journal_behind(tmp_path, monkeypatch, when):
+    store = _record(tmp_path, range(3))
+
+    def interrupt(*_):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    if when == "before the journal is removed":
+        monkeypatch.setattr(Journal, "close", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store._compact()
+    else:
+        store._compact()
+        Journal(store._path("spectra"), store.header).close()
+    assert len(list(tmp_path.glob("*.journal"))) == 1
+    store.append([_spectrum(3)])
+    store.close()
+    assert not list(tmp_path.glob("*.journal"))
+    assert _steps(tmp_path) == [0, 1, 2, 3]
+
+
 def test_a_reader_beside_a_living_recorder_sees_every_completed_event(tmp_path):
     store = _store(tmp_path, part=2)
     counts = []
