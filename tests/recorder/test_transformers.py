@@ -190,6 +190,8 @@ arguments = TrainingArguments(
 rows = torch.randn(32, 5, generator=torch.Generator().manual_seed(1))
 callback = SpectrumCallback(folder + "/spectra", schedule=every(1), kinds=["gradient", "momentum", "weight"])
 Trainer(Net(), arguments, train_dataset=[{"x": row} for row in rows], callbacks=[callback]).train()
+if world > 1:  # else the threads of gloo may abort a process that ends
+    torch.distributed.destroy_process_group()
 """
 
 
