@@ -82,11 +82,14 @@ def _train(
     if record_every is not None and record is None:
         raise ValueError("--record-every: give --record, the folder to record to")
     from muon_theory.problems import load_images
-    from muon_theory.recorder import every
     from muon_theory.reporting.progress import progress
     from muon_theory.reporting.workers import one_thread
 
-    recorded = None if record_every is None else every(record_every)
+    recorded = None
+    if record_every is not None:
+        from muon_theory.recorder import every
+
+        recorded = every(record_every)
     if recipe is not None:
         from muon_theory.cli.recipe import Request, run_recipe
 

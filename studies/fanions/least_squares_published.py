@@ -1,7 +1,7 @@
 """Question: does the published order of Muon, F-Muon and S-Muon on the 500 x 500 problem outlive another seed?
 
 Claim: no for Muon and F-Muon: 1e-3 lies on their floor, seed and rounding decide; at the published recipes S-Muon and
-NSGD always reach it. The best points of the grid are lucky ones, and at 1e-2 the order is the opposite.
+NSGD always reach it. The best points of the grid are lucky ones, and to 1e-2 Muon is first, at the largest rate.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678: one seed, best of a grid; all as in its public code.
 

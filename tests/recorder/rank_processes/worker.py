@@ -262,6 +262,7 @@ def _lost(world: int, folder: Path, leave: Callable[[], None]) -> None:
             if step == 2 and dist.get_rank() == world - 1:
                 leave()
             optimizer.step()
+            assert recorder.rank_lost == (step >= 2)
     assert time.monotonic() - began < 20
     assert recorder.step == 6
     assert sum("the recorder failed at step 2" in text for text in said) == 1, said
