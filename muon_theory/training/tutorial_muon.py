@@ -16,7 +16,7 @@ from torch import Tensor
 from muon_theory.polar.gram_iteration import polynomial_of_gram
 
 JORDAN = (3.4445, -4.7750, 2.0315)
-_HALVES_FROM = 512  # rows from which a product by halves is faster
+_MANY_ROWS = 512  # from here on products by halves, and two steps on one Gram matrix, are faster
 
 
 class TutorialMuon(torch.optim.Optimizer):
@@ -126,6 +126,9 @@ class TutorialMuon(torch.optim.Optimizer):
 def five_jordan_steps(X: Tensor) -> Tensor:
     """Five steps of Jordan's quintic in bfloat16, from X / ||X||_F.
 
+    Of large matrices at least twice as wide as high (or the reverse), two steps are taken at once on the Gram matrix:
+    the same polynomial in a fifth less time, rounded about as well. Three at once bfloat16 does not survive.
+
     Args:
         X: shape (m, n), finite.
 
@@ -140,15 +143,26 @@ def five_jordan_steps(X: Tensor) -> Tensor:
     tall = X.shape[0] > X.shape[1]
     Y = (X.mT if tall else X).bfloat16().contiguous()
     Y = Y / (torch.linalg.vector_norm(Y) + 1e-7)
-    for _ in range(5):
-        Y = polynomial_of_gram(_gram(Y), JORDAN, Y)
+    for steps in (2, 2, 1) if _MANY_ROWS <= len(Y) <= Y.shape[1] // 2 else (1,) * 5:
+        Y = polynomial_of_gram(_gram(Y), JORDAN, Y) if steps == 1 else _two_steps(Y)
     return Y.mT if tall else Y
+
+
+def _two_steps(Y: Tensor) -> Tensor:
+    """p(R') p(R) Y with R' = p(R) R p(R); p(R) = c I + S is never formed, which would round the identity's part."""
+    c, R = JORDAN[0], _gram(Y)
+    S = torch.addmm(R, R, R, beta=JORDAN[1], alpha=JORDAN[2])
+    half = torch.addmm(R, S, R, beta=c)
+    R = torch.addmm(half, half, S, beta=c)
+    T = torch.addmm(R, R, R, beta=JORDAN[1], alpha=JORDAN[2])
+    both = torch.addmm(S, T, S, beta=c).add_(T, alpha=c)
+    return torch.addmm(Y, both, Y, beta=c * c)
 
 
 def _gram(Y: Tensor) -> Tensor:
     """Y Y^T, of many rows by halves: the block below the diagonal is the mirror image of the one above."""
     n = len(Y)
-    if n < _HALVES_FROM:
+    if n < _MANY_ROWS:
         return Y @ Y.mT
     half = n // 2
     A = Y.new_empty(n, n)

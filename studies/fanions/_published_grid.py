@@ -11,11 +11,8 @@ HITS = {"muon": 5, "f_muon": 8, "s_muon": 16}  # points of the grid that reached
 
 
 def grid_of(method: str) -> list[tuple[float, list[float]]]:
-    """The published grid, learning rates with their momenta: whole for Muon, F- and S-Muon, else around its optimum."""
-    every = [round(0.1 * i, 1) for i in range(1, 10)] + [0.95]
+    """The published grid, learning rates with their momenta: 160 points, of normalised descent 190."""
+    momenta = [round(0.1 * i, 1) for i in range(1, 10)] + [0.95]
     if method == "nsgd":
-        near = [(0.06, [0.9, 0.95]), (0.075, [0.95]), (0.08, [0.8, 0.9, 0.95]), (0.085, [0.95]), (0.1, [0.9, 0.95])]
-        return [(x, every) for x in (0.01, 0.02, 0.03, 0.04)] + near
-    if method == "sign_sgd":
-        return [(0.012, [0.95]), (0.015, [0.95]), (0.016, [0.8, 0.9, 0.95]), (0.017, [0.95]), (0.020, [0.95])]
-    return [(round(0.001 * i, 3), every) for i in range(5, 21)]
+        return [(round(0.005 * i, 3), momenta) for i in range(2, 21)]
+    return [(round(0.001 * i, 3), momenta) for i in range(5, 21)]

@@ -4,22 +4,31 @@ import numpy as np
 import pytest
 import torch
 
-from muon_theory.training.ball_indicator import _gradients, ball_indicator_losses
+from muon_theory.training import ball_indicator
+from muon_theory.training.ball_indicator import ball_indicator_losses
 
 
-def test_gradients_are_those_of_autograd():
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(2, 6, 3), (2, 1, 6), (2, 6, 1), (2, 1, 1)]
-    weights = [torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
-    X = torch.randn(8, 3, generator=generator, dtype=torch.float64)
-    y = (X.square().sum(1) > 2.4).double()[:, None]
-    W, c, v, b = weights
-    logits = torch.relu(X @ W.mT + c) @ v + b
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, y.expand(2, 8, 1), reduction="none")
-    expected = torch.autograd.grad(loss.mean(1).sum(), weights)
-    with torch.no_grad():
-        for found, true in zip(_gradients(weights, X, y), expected, strict=True):
-            torch.testing.assert_close(found, true)
+def test_gradients_are_those_of_autograd(monkeypatch):
+    monkeypatch.setattr(ball_indicator, "_CHUNK", 4)
+    classifier = ball_indicator._BallClassifier(width=6, dimension=3, batch=8, seed=0, base_width=2)
+    X, y = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0.0, 1.0] * 4)
+    X[:, -1] = 1
+    weights = [part.clone().requires_grad_() for part in (classifier.W, classifier.v, classifier.b)]
+    W, v, b = weights
+    logits = torch.relu(X @ W.mT) @ v + b
+    torch.testing.assert_close(classifier.logits(X), logits.detach())
+    expected = torch.autograd.grad(torch.nn.functional.binary_cross_entropy_with_logits(logits, y), weights)
+    found = classifier.gradients(X, y)
+    for mine, true in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, true)
+    optimizer = torch.optim.Adam([{"params": [W, b]}, {"params": [v], "lr": 0.1 * 2 / 6}], lr=0.1)
+    for part, gradient in zip(weights, expected, strict=True):
+        part.grad = gradient
+    for step in (1, 2):
+        classifier.adam_step([part.clone() for part in expected], rate=0.1, step=step)
+        optimizer.step()
+    for mine, true in zip((classifier.W, classifier.v, classifier.b), weights, strict=True):
+        torch.testing.assert_close(mine, true.detach())
 
 
 def test_rates_do_not_see_one_another_and_a_seed_gives_one_loss():

@@ -111,6 +111,25 @@ def test_bad_options_are_errors(name, value):
         TutorialMuon([nn.Parameter(torch.zeros(2, 2))], **{name: value})
 
 
+@pytest.mark.parametrize("decades", [0.0, 1.0, 3.0])
+def test_two_steps_at_once_are_as_close_to_the_exact_iteration(decades, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    U, V = (torch.linalg.qr(torch.randn(n, 512, generator=generator, dtype=torch.float64)).Q for n in (512, 1024))
+    X = ((U * torch.logspace(0, -decades, 512, dtype=torch.float64)) @ V.T).float()
+    sigma = torch.logspace(0, -decades, 512, dtype=torch.float64)
+    sigma = sigma / sigma.norm()
+    for _ in range(5):
+        sigma = 3.4445 * sigma - 4.7750 * sigma**3 + 2.0315 * sigma**5
+    exact = (U * sigma) @ V.T
+    at_once = (five_jordan_steps(X).double() - exact).norm() / exact.norm()
+    tall = five_jordan_steps(X.T).double().T
+    assert torch.equal(tall, five_jordan_steps(X).double())
+    monkeypatch.setattr("muon_theory.training.tutorial_muon._MANY_ROWS", 10_000)
+    one_by_one = (five_jordan_steps(X).double() - exact).norm() / exact.norm()
+    assert 0 < one_by_one != at_once
+    assert at_once < 1.5 * one_by_one + 0.02, (at_once, one_by_one)
+
+
 def test_airbenchs_groups_have_their_rates_decays_and_norms():
     from muon_theory.problems import airbench_net
 
@@ -136,6 +155,6 @@ def test_airbenchs_groups_have_their_rates_decays_and_norms():
 def test_products_by_halves_are_the_whole_ones(shape, monkeypatch):
     X = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     by_halves = five_jordan_steps(X).float()
-    monkeypatch.setattr("muon_theory.training.tutorial_muon._HALVES_FROM", 10_000)
+    monkeypatch.setattr("muon_theory.training.tutorial_muon._MANY_ROWS", 10_000)
     whole = five_jordan_steps(X).float()
     assert (by_halves - whole).norm() < 0.01 * whole.norm()  # to the bit where a product's blocking is not its rounding
