@@ -3,8 +3,9 @@
 Two orthonormal bases, `right` of the Krylov space of X^T X and `left` of that of X X^T, are kept as rows, so that X is
 only met as `rows @ X^T` and `rows @ X`; what X is between them is `projected`. Nothing is squared.
 
-On the CPU all of it is numpy's: its BLAS multiplies a few rows by a matrix up to twice as fast as torch's, if it is not
-interrupted by torch, whose threads and its own keep each other waiting. Other devices compute in torch.
+On the CPU it is numpy's, but for products with a large float32 matrix (`thin_products`): its BLAS multiplies a few rows
+by a matrix up to twice as fast as torch's, if it is not interrupted by torch, whose threads and its own keep each other
+waiting. Other devices compute in torch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from muon_theory.spectra.blas_threads import blas_threads
 from muon_theory.spectra.leading_error import LeadingErrorEstimate
+from muon_theory.spectra.thin_products import has_onednn_linear, thin_products
 
 _CHECK_STEPS = 4  # further block steps that look for a copy of a singular value that was missed
 _MOST_STEPS_BETWEEN_CHECKS = 8
@@ -86,7 +88,8 @@ def lanczos(
         X = X.contiguous()  # once, not in every product
     if X.device.type != "cpu":
         return _iterated(X, k, start, estimate, generator, budget)
-    with blas_threads(modest=X.numel() <= _MODEST):
+    elsewhere = _by_onednn(X.dtype == torch.float32, X.numel(), len(start))  # then the rest is modest
+    with blas_threads(modest=elsewhere or X.numel() <= _MODEST):
         return _iterated(X.detach().numpy(), k, start.detach().numpy(), estimate, generator, budget)
 
 
@@ -231,6 +234,9 @@ class _Bidiagonalisation:
         self.size = self.matvecs = 0
         self.next, coupling, _ = orthonormal_rows(start, None, generator, _largest_norm(start) * len(start) ** 0.5)
         self.coupling, self.scale = _as_float64(coupling), 0.0
+        self._forth, self._back = (lambda rows: rows @ X.mT), (lambda rows: rows @ X)
+        if isinstance(X, np.ndarray) and _by_onednn(X.dtype == np.float32, X.size, self.block):
+            self._forth, self._back = thin_products(X)
 
     @property
     def full(self) -> bool:
@@ -243,13 +249,13 @@ class _Bidiagonalisation:
             raise RuntimeError("the bases are full; restart first")
         old, new = self.size, self.size + self.block
         self.right[old:new] = self.next
-        image = self.right[old:new] @ self.matrix.mT
+        image = self._forth(self.right[old:new])
         self.scale = max(self.scale, _largest_norm(image))
         self.left[old:new], R, C = orthonormal_rows(image, self.left[:old], self.generator, self.scale)
         self.projected[:old, old:new] = _as_float64(C).T
         self.projected[old:new, old:new] = _as_float64(R)
         self.size = new
-        image = self.left[old:new] @ self.matrix
+        image = self._back(self.left[old:new])
         self.next, coupling, _ = orthonormal_rows(image, self.right[:new], self.generator, self.scale)
         self.coupling = _as_float64(coupling)
         self.matvecs += 2 * self.block
@@ -284,6 +290,11 @@ class _Bidiagonalisation:
         if fresh:
             rows = _random_rows(self.next, self.generator)
             self.next, _, _ = orthonormal_rows(rows, self.right[:keep], self.generator, 1.0)
+
+
+def _by_onednn(single: bool, entries: int, rows: int) -> bool:
+    """Whether oneDNN's products are the faster ones; a single row is read at full speed by any library."""
+    return single and entries > _MODEST and rows > 1 and has_onednn_linear()
 
 
 def _largest_norm(rows: Any) -> float:

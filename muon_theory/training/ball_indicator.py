@@ -16,7 +16,7 @@ _CHUNK = 1024  # hidden units at a time
 
 def ball_indicator_losses(
     width: int, log2_rate: ArrayLike, *, seed: int, steps: int, dimension: int = 64, batch: int = 256,
-    base_width: int = 64, tests: int = 4096,
+    base_width: int = 64, tests: int = 4096, looks: int = 1,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Test loss after training f(x) = <v, relu(W x + c)> + b to tell ||x||^2 > median from below.
 
@@ -33,12 +33,14 @@ def ball_indicator_losses(
         batch: samples a step.
         base_width: the width at which one rate serves all.
         tests: number of test points.
+        looks: the loss is the mean of this many, evenly spaced over the last sixteenth of the steps; 1: after the last.
+            A constant rate makes a single one jitter by as much as seeds differ.
 
     Returns:
         Cross-entropy, nats, (g,); at most 5, which stands for divergence.
 
     Raises:
-        ValueError: a size below one.
+        ValueError: a size below one, or more looks than there are steps in the last sixteenth.
 
     Source: Ghosh, Wu, Bietti 2025, arXiv 2512.22768, section on slow transfer (d = 64, n to 2^14, 2^14 steps, batch
     256); scale of v and base width are ours.
@@ -49,6 +51,9 @@ def ball_indicator_losses(
     """
     if min(width, steps, dimension, batch, base_width, tests) < 1:
         raise ValueError(f"width = {width}, steps = {steps}, dimension = {dimension}, batch = {batch}: all >= 1")
+    if not 1 <= looks <= max(1, steps // 16):
+        raise ValueError(f"looks = {looks}: from 1 to {max(1, steps // 16)}, a sixteenth of the steps")
+    looked = {steps - steps // 16 * i // looks for i in range(looks)}
     X = torch.ones(tests, dimension + 1)
     X[:, :dimension] = torch.randn(tests, dimension, generator=torch.Generator().manual_seed(seed + 2_000_003))
     y, losses = _outside(X), []
@@ -56,11 +61,14 @@ def ball_indicator_losses(
         classifier = _BallClassifier(width, dimension, batch, seed, base_width)
         samples = torch.Generator().manual_seed(seed + 1_000_003)
         Z = torch.ones(batch, dimension + 1)
+        found = 0.0
         for step in range(1, steps + 1):
             Z[:, :dimension] = torch.randn(batch, dimension, generator=samples)
             classifier.adam_step(classifier.gradients(Z, _outside(Z)), float(rate), step)
-        logits = torch.cat([classifier.logits(part) for part in X.split(batch)])
-        losses.append(float(torch.nn.functional.binary_cross_entropy_with_logits(logits, y)))
+            if step in looked:
+                logits = torch.cat([classifier.logits(part) for part in X.split(batch)])
+                found += float(torch.nn.functional.binary_cross_entropy_with_logits(logits, y)) / looks
+        losses.append(found)
     return np.nan_to_num(losses, nan=5.0, posinf=5.0).clip(max=5.0)
 
 

@@ -46,3 +46,11 @@ def test_a_rate_too_large_is_a_capped_loss():
 def test_a_size_of_zero_is_refused():
     with pytest.raises(ValueError, match="width = 0"):
         ball_indicator_losses(0, [-5.0], seed=0, steps=5)
+
+
+def test_the_loss_is_the_mean_over_the_looks():
+    options = {"seed": 0, "dimension": 3, "batch": 8, "tests": 50}
+    single = [ball_indicator_losses(8, [-5.0], steps=steps, **options)[0] for steps in (30, 31, 32)]
+    np.testing.assert_allclose(ball_indicator_losses(8, [-5.0], steps=32, looks=2, **options), np.mean(single[1:]))
+    with pytest.raises(ValueError, match="looks = 3"):
+        ball_indicator_losses(8, [-5.0], steps=32, looks=3, **options)
