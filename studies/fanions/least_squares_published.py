@@ -5,9 +5,9 @@ NSGD always reach it. The best points of the grid are lucky ones, and to 1e-2 Mu
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678: one seed, best of a grid; all as in its public code.
 
-Cost: quick 3 s, full 3 h on one core. Scale: 500 x 500, constant lr, loss every 10th iteration up to 1100 (signs 2700).
-Seeds 0-4; published grid on torch seed 42, the 160 points of Muon, F- and S-Muon, 7 of signs, 49 of 190 (normalised),
-ended at gains below 1 % in 100 iterations. Exact polar factor and 5 steps at the published recipes.
+Cost: quick 3 s, full 4 h on one core. Scale: 500 x 500, constant lr, loss every 10th iteration up to 1100 (signs 2700).
+Seeds 0-4; the published grid, all 830 points, on torch seed 42, runs ended at gains below 1 % in 100 iterations. Exact
+polar factor and 5 steps at the published recipes.
 """
 
 from __future__ import annotations
