@@ -23,6 +23,7 @@ from muon_theory.spectra.thin_products import has_onednn_linear, thin_products
 
 _CHECK_STEPS = 4  # further block steps that look for a copy of a singular value that was missed
 _MOST_STEPS_BETWEEN_CHECKS = 8
+_LEAST_STEPS = 3  # after fewer, a copy that the first block hardly sees may look like part of a flat rest
 _MODEST = 2**22  # entries up to which one thread is as fast as two
 
 Rows = TypeVar("Rows", Tensor, np.ndarray)
@@ -99,11 +100,11 @@ def _iterated(
     """The iteration, on arrays of either library."""
     space = _Bidiagonalisation(X, lanczos_capacity(k, len(start)), start, generator)
     copies_sought = len(start) >= k
-    since = 0
+    since = taken = 0
     while True:
         space.expand()
-        since += 1
-        if space.size < k + 2 or (since < space.steps_between_checks() and not space.full):
+        since, taken = since + 1, taken + 1
+        if space.size < k + 2 or taken < _LEAST_STEPS or (since < space.steps_between_checks() and not space.full):
             continue
         since = 0
         sigma, residual, left, right = space.ritz(k + 1)

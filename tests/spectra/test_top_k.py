@@ -92,6 +92,18 @@ def test_where_singular_values_tie_the_result_is_one_of_the_maximizers(method, t
         assert error(found, X) <= 1e-4
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("split", [0.0, 1e-10, 1e-8, 1e-6, 1e-4])
+@pytest.mark.parametrize("copies", [6, 8, 12])
+def test_a_split_too_small_to_be_seen_is_not_said_to_be_seen(copies, split, dtype):
+    sigma = np.where(np.arange(400) < copies, 1 - split * np.arange(400), 0.5)  # the rest is flat, and looks settled
+    X = prescribed_matrix(sigma, 500, 400, seed=1).to(dtype)
+    found = top_k(X, 5, accuracy=1e-3, method="block_lanczos")
+    error = (found.U.double() @ found.V.double().mT - leading(X, 5)).norm().item() / 5**0.5
+    assert found.error.item() > error / 10 or error < 1e-6
+    assert (X * (found.U @ found.V.mT)).sum().item() > (1 - 1e-3) * sigma[:5].sum()
+
+
 @pytest.mark.parametrize("method", ["lanczos", "block_lanczos"])
 def test_a_value_that_occurs_more_often_than_the_block_is_wide_is_found_as_often(method):
     sigma = np.concatenate([np.full(10, 2.0), 0.9 ** np.arange(R - 10)])
