@@ -8,7 +8,8 @@ Cost: quick 5 s on the bundled digits, full about 90 minutes on one core. Scale:
 parameters, crops and flips, batch 128, 5 epochs, CPU: published settings on 50,000 images, 10 seeds; tuned on 10,000
 images, 5 seeds, the learning rate alike for the three by the loss on 5000 held-out training images, momentum and weight
 decay as published. Of the published accuracies Muon's lay outside with the three seeds run first, SGD's (.0129 off,
-.0125 allowed) with the five that were then run, none with the ten that were run last.
+.0125 allowed) with the five that were then run, none with the ten that were run last. Muon's were run again after its
+products had been rearranged (.8105, deviation .0020, before).
 """
 
 from __future__ import annotations
