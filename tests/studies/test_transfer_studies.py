@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from studies.hyperparameter_transfer import learning_rate_across_widths as rates
+from studies.hyperparameter_transfer import slow_example
 from studies.hyperparameter_transfer import top_k_share as shares
 from studies.hyperparameter_transfer import transfer_exponents as powers
 
@@ -55,3 +56,26 @@ def test_the_system_made_slow_is_slow_where_its_limit_is_known():
     row = powers.cell("made slow", quick=True, seed=0).iloc[0]
     assert row["exact alpha"] == pytest.approx(0.7, abs=0.01)
     assert row["exact beta"] == pytest.approx(0.35, abs=0.03)
+
+
+def _made(beta: float, alpha: float = 0.7, jitter: float = 0.0) -> pd.DataFrame:
+    """A table of the slow example with powers of one's choice; the narrow widths have more rates than the widest."""
+    noise = np.random.default_rng(0)
+    rows = [
+        {"width": n, "log2_rate": x, "seed": seed, "steps": 1, "dimension": 64,
+         "loss": 0.1 + (n / 256) ** -alpha + 0.02 * (x + 9.0 + (n / 256) ** -beta + jitter * noise.normal()) ** 2}
+        for seed in range(3) for n in (2**k for k in range(8, 14)) for x in (range(-12, -5) if n < 8192 else
+                                                                            range(-11, -7))
+    ]  # fmt: skip
+    return pd.DataFrame(rows).sample(frac=1.0, random_state=0)
+
+
+@pytest.mark.parametrize(("beta", "verdict"), [(0.2, "holds"), (1.0, "refuted")])
+def test_the_slow_example_is_called_what_it_was_made(beta, verdict):
+    table = _made(beta)
+    widths, grid, curves = slow_example.curves_of(table)
+    assert (widths[-1], curves.shape, (grid / np.log(2)).round().tolist()) == (8192, (3, 6, 4), [-11, -10, -9, -8])
+    slow, _, length = slow_example.claims(table)
+    assert (slow.check().verdict, length.check().verdict) == (verdict, "holds")
+    _, _, fitted = slow_example.verdicts(table)
+    assert fitted.margin[0] == pytest.approx(beta - 0.35, abs=0.05)
