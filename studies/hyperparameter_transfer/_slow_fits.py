@@ -45,4 +45,5 @@ def fits(table: Any) -> tuple[np.ndarray, np.ndarray, PowerFit]:
     powers = np.array([fitted.alpha[0], fitted.beta[0]])
     designs = [np.stack([np.ones(len(n) - 1), n[:-1] ** -power], 1) for power in powers]
     solved = [np.linalg.lstsq(design, row[:-1])[0] for design, row in zip(designs, values, strict=True)]
-    return n, values, PowerFit(*np.array(solved).T, powers)
+    limit, amplitude = np.array(solved).T
+    return n, values, PowerFit(limit, amplitude, powers)
