@@ -145,7 +145,6 @@ for _name, _study, _claim, _how in (
     ("transfer.muon", "hyperparameter_transfer/learning_rate_across_widths", "HT-13-MUON", max),
     ("transfer.sketch.low", "hyperparameter_transfer/transfer_exponents", "HT-14", min),
     ("transfer.sketch.high", "hyperparameter_transfer/transfer_exponents", "HT-14", max),
-    ("transfer.ball", "hyperparameter_transfer/transfer_exponents", "HT-BALL", max),
     ("transfer.top.ten.low", "hyperparameter_transfer/top_k_share", "HT-12", max),
     ("transfer.top.ten.high", "hyperparameter_transfer/top_k_share", "HT-12", min),
     ("transfer.top.two", "hyperparameter_transfer/top_k_share", "HT-12-K2", min),
@@ -202,11 +201,17 @@ def _decay_gradient(figures: Figures) -> str:
     return digits(2 * float(measured[0] if isinstance(measured, list) else measured))
 
 
-@result("transfer.ball.seeds")
-def _ball_seeds(figures: Figures) -> str:
-    """Seeds that bring the interval of the slow example to one half, by one over the square root of the seeds."""
-    row = figures.table("hyperparameter_transfer/seeds_to_decide").query("seeds == 0").iloc[0]
-    return digits(5 * (float(row["upper"] - row["lower"]) / 0.5) ** 2)
+def _slow_margin(figures: Figures, wider: bool, end: int) -> str:
+    """The margin beta - alpha/2 of the slow example, or an end of its interval, with or without the widest network."""
+    from studies.hyperparameter_transfer._slow_fits import verdicts, with_the_widest
+
+    table = figures.table("hyperparameter_transfer/slow_example")
+    return digits((with_the_widest(table) if wider else verdicts(table)[1]).margin[end])
+
+
+for _wider, _part in ((False, "narrow"), (True, "wide")):
+    for _end, _word in enumerate(("value", "lower", "upper")):
+        result(f"transfer.slow.{_part}.{_word}")(partial(_slow_margin, wider=_wider, end=_end))
 
 
 @result("condition.q.growth")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from muon_theory.rooms.hyperparameter_transfer.gaps import grid_minimum
-from muon_theory.rooms.hyperparameter_transfer.speed import PowerFit, gap_powers, transfer_speed
+from muon_theory.rooms.hyperparameter_transfer.speed import PowerFit, Speed, gap_powers, transfer_speed
 
 
 def curves_of(table: Any) -> tuple[list[int], np.ndarray, np.ndarray]:
@@ -27,11 +27,18 @@ def parts_of(table: Any) -> tuple[Any, Any]:
     return table[~held_out], table[held_out]
 
 
-def verdicts(table: Any, draws: int = 400) -> tuple[Any, Any]:
+def verdicts(table: Any, draws: int = 400) -> tuple[Speed, Speed]:
     """Powers of the gaps to the widest that is fitted, and powers with both asymptotes fitted."""
     widths, grid, curves = curves_of(parts_of(table)[0])
     straight = gap_powers(widths[:-1], grid, curves[:, :-1], curves[:, -1:], resamples=draws)[1]
     return straight, transfer_speed(widths, grid, curves, resamples=draws)
+
+
+def with_the_widest(table: Any, draws: int = 400) -> Speed:
+    """Powers with both asymptotes fitted over all widths, from the seeds that were run at the widest."""
+    seeds = set(parts_of(table)[1]["seed"])
+    widths, grid, curves = curves_of(table[table["seed"].isin(seeds)])
+    return transfer_speed(widths, grid, curves, resamples=draws)
 
 
 def fits(table: Any) -> tuple[np.ndarray, np.ndarray, PowerFit]:

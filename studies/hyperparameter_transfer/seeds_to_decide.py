@@ -3,7 +3,8 @@
 Claim: at widths 16 to 256 five seeds leave an interval of beta - alpha/2 nearly five wide; by 1/sqrt(seeds) some five
 hundred bring it to .5, and seeds made up with the spread that was seen agree. Forty of them say fast in every draw: the
 best rate stops moving beyond width 32 while the loss still falls. That is about these widths; the example is published
-as slow at widths up to 2^14 in d = 64, and a fit over small widths cannot tell (claim HT-CAL-RANGE).
+as slow at widths up to 2^14 in d = 64, and a fit over small widths cannot tell (claim HT-CAL-RANGE): see
+`slow_example`.
 
 Source: Ghosh, Wu, Bietti 2025, arXiv 2512.22768 (the example, at d = 64 and widths to 2^14); the fit with free
 asymptotes is `transfer_speed` (claims HT-CAL-FAST, HT-CAL-SLOW). A fit holds the noise, not the bias of small widths.

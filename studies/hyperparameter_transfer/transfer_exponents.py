@@ -2,7 +2,7 @@
 
 Claim: fast (beta > alpha/2) for the penalty of random-feature ridge, where a and b ~ 1/n are proved, and for the
 learning rate of gradient descent on sketched regression at a fixed horizon; slow (b ~ a^(1/2)) for the learning rate of
-Adam under muP on the indicator of a ball, which our seeds leave undecided (`seeds_to_decide`: some five hundred).
+Adam under muP on the indicator of a ball, undecided here (it would take 500 seeds: `seeds_to_decide`; `slow_example`).
 
 Source: Ghosh, Wu, Bietti 2025, arXiv 2512.22768; the abstract of its follow-up (sketched regression). Verdict with free
 asymptotes: derived here, calibrated in HT-CAL-FAST and HT-CAL-SLOW; where the infinite width is exact, gaps to it too.
