@@ -1,13 +1,16 @@
 """Question: does the published example of slow transfer transfer slowly, at its own dimension, steps and batch?
 
-Claim: to be told.
+Claim: up to width 2^12 it does, beta - alpha/2 = -.04 [-.18, .05] with both asymptotes fitted. With 2^13, which those
+fits predict to .0016 nats and .07 octaves, it is .26 [.14, .33], fast: the best rate moves by .06 octaves there, not by
+the .13 of slow transfer. Gaps to the widest network in place of limits say fast in any case.
 
 Source: Ghosh, Wu, Bietti 2025, arXiv 2512.22768, section on slow transfer (b_n ~ a_n^(1/2), widths to 2^14; no
 exponents); scale of the head and base width are ours. Exponents with free asymptotes: `transfer_speed`.
 
 Cost: quick 4 s, full 2 h on one core. Scale: two-layer ReLU classifier with biases of a ball in d = 64, muP, Adam, 2^14
-steps of batch 256; widths 2^8 to 2^12 at rates 2^-12 to 2^-6, 2^13 at 2^-11 to 2^-8 (fits use these four); 3 seeds. The
-loss is the mean of 16 looks at 16,384 test points in the last sixteenth of the steps: one alone jitters as seeds do.
+steps of batch 256; widths 2^8 to 2^12 at rates 2^-12 to 2^-6, 2^13 at 2^-11 to 2^-8 (the four that are fitted); 3 seeds,
+of the fitted ones up to 2^12 5. Loss: mean of 16 looks at 16,384 test points in the last sixteenth of the steps, for one
+alone jitters as seeds do.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
 def figure(table: Any) -> Figure:
     """Loss against rate by width; the best rate by width; both gaps to their fitted limits."""
     n, values, fit = fits(table)
-    straight, fitted = verdicts(table, 100)
+    straight, fitted = verdicts(table)
     drawing, axes = plt.subplots(1, 3, figsize=(DOUBLE_COLUMN, 2.8))
     shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(n)))
     for width, color in zip(n, shades, strict=True):
@@ -68,7 +71,7 @@ def figure(table: Any) -> Figure:
         axes[0].fill_between(lines.index, lines["min"], lines["max"], color=color, alpha=0.25, linewidth=0)
         axes[0].plot(lines.index, lines["mean"], "o-", ms=2, color=color, label=f"{width:.0f}")
     axes[0].set(xlabel=r"$\log_2$ learning rate", ylabel="test loss, nats", yscale="log", title="loss")
-    axes[0].legend(title="width", fontsize=5.5, title_fontsize=6, ncols=2)
+    axes[0].legend(title="width", fontsize=5, title_fontsize=5.5, loc="lower left", handlelength=1)
     widths, grid, curves = curves_of(parts_of(table)[0])
     for line in grid_minimum(grid, curves)[0]:
         axes[1].plot(widths, line / np.log(2), ".", ms=4, color=OKABE_ITO["grey"])
@@ -90,7 +93,7 @@ def figure(table: Any) -> Figure:
         axis.set(xscale="log", xlabel="width n")
         axis.set_xticks(n, [f"$2^{{{np.log2(x):.0f}}}$" for x in n])
         axis.minorticks_off()
-    whole = with_the_widest(table, 100)
+    whole = with_the_widest(table)
     margins = ["{:.2f} [{:.2f}, {:.2f}]".format(*found.margin) for found in (fitted, whole, straight)]
     note = (f"d = {table['dimension'].iloc[0]}, {table['steps'].iloc[0]} steps; bands: range of the seeds; open: held "
             f"out. $\\beta - \\alpha/2$ (fast: above 0): {margins[0]} without\nit, {margins[1]} with it; from gaps to "
@@ -109,13 +112,12 @@ def claims(table: Any) -> list[Claim]:
     off = (np.abs(values[:, -1] - expected) / TOLERANCE).tolist()
     stays = (np.abs(values[:, -1] - values[:, -2]) / TOLERANCE).tolist()
     margin = [list(fitted.margin)]
-    squared = [[ours + power for ours, power in zip(fitted.margin, fitted.beta, strict=True)]]
     length = fitted.margin[2] - fitted.margin[1]
     whole = with_the_widest(table)
     rows: list[tuple[Any, ...]] = [
         ("HT-SLOW", "for Adam under muP on the indicator of a ball (d = 64) the learning rate transfers slowly: "
-         "beta - alpha/2 <= .1, both asymptotes fitted over widths 2^8 to 2^12", 0.1, margin, "b_n squared", squared,
-         "open"),
+         "beta - alpha/2 <= .1, both asymptotes fitted over widths 2^8 to 2^12", 0.1, margin, "with 2^13",
+         [list(whole.margin)], "holds"),
         ("HT-SLOW-WIDER", "the same over widths 2^8 to 2^13, three seeds", 0.1, [list(whole.margin)], "b_n = a_n^(1/2)",
          [[0.0] * 3], "refuted"),
         ("HT-SLOW-HELD-OUT", "the fits predict the least loss at width 2^13 to .002 nats, its best rate to .1 octaves "
