@@ -8,9 +8,9 @@ Source: Ghosh, Wu, Bietti 2025, arXiv 2512.22768, section on slow transfer (b_n 
 exponents); scale of the head and base width are ours. Exponents with free asymptotes: `transfer_speed`.
 
 Cost: quick 4 s, full 2 h on one core. Scale: two-layer ReLU classifier with biases of a ball in d = 64, muP, Adam, 2^14
-steps of batch 256; widths 2^8 to 2^12 at rates 2^-12 to 2^-6, 2^13 at 2^-11 to 2^-8 (the four that are fitted); 3 seeds,
-of the fitted ones up to 2^12 5. Loss: mean of 16 looks at 16,384 test points in the last sixteenth of the steps, for one
-alone jitters as seeds do.
+steps of batch 256; widths 2^8 to 2^12 at rates 2^-12 to 2^-6 (3 seeds; 5 at 2^-11 to 2^-8, which are fitted), 2^13 at
+2^-11 to 2^-8 (3). Loss: mean of 16 looks at 16,384 test points in the last sixteenth of the steps, since one alone
+jitters as seeds do.
 """
 
 from __future__ import annotations
