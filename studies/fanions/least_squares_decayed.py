@@ -1,11 +1,13 @@
 """Question: on the 500 x 500 problem, does a decayed learning rate leave F-Muon or S-Muon ahead of Muon?
 
-Claim: to be told.
+Claim: yes, by little: F-Muon ends at .90 [.84, .96] and S-Muon at .73 [.68, .79] of Muon's loss, all three below 1e-4 on
+every seed, where a constant rate takes 770 iterations or more to 1e-3. Normalised descent is 4.7 times behind.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678, the smooth convex problem (there with a constant learning rate only).
 
 Cost: quick 3 s, full 15 min on one core. Scale: 500 x 500, three steps in bfloat16, linear decay over 400 iterations, 5
-seeds; learning rates a factor sqrt 2 apart, momenta .9, .95, .975, the best by the mean log loss of all seeds.
+seeds; learning rates a factor sqrt 2 apart, momenta .9, .95 (Muon: .975 too). The best by the mean log loss of all
+seeds is interior, but for normalised descent, whose losses are flat at the largest rate.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from muon_theory.reporting.style import DOUBLE_COLUMN, OKABE_ITO, small_print
 from muon_theory.rooms.fanions.least_squares import METHODS, descend_batch, least_squares
 
 FIRST = {"muon": -2, "f_muon": -1, "s_muon": -2, "nsgd": 4}  # five rates from .1 x 2^(half of this) on
-MOMENTA = (0.9, 0.95, 0.975)
-EXPECTED = (("LS-29", "f_muon", "open"), ("LS-30", "s_muon", "open"), ("LS-31", "nsgd", "open"))
+MOMENTA = (0.9, 0.95, 0.975)  # the last for Muon only, where it is the worst
+EXPECTED = (("LS-29", "f_muon", "holds"), ("LS-30", "s_muon", "holds"), ("LS-31", "nsgd", "refuted"))
 NAMES = {"muon": "Muon", "f_muon": "F-Muon", "s_muon": "S-Muon", "nsgd": "normalised"}
 COLORS = {"muon": "blue", "f_muon": "vermillion", "s_muon": "green", "nsgd": "grey"}
 
@@ -48,7 +50,8 @@ def compute(*, seed: int = 0, quick: bool = False, map_cells=serially) -> pd.Dat
     return map_cells(cell, [
         {"method": method, "lr": round(0.1 * 2 ** (half / 2), 5), "beta": beta, "n": n, "steps": steps,
          "seeds": [seed + i for i in range(count)]}
-        for method, first in FIRST.items() for half in range(first, first + 5) for beta in MOMENTA
+        for method, first in FIRST.items() for half in range(first, first + 5)
+        for beta in MOMENTA[: 3 if method == "muon" else 2]
     ])  # fmt: skip
 
 
@@ -74,18 +77,21 @@ def figure(table: Any) -> Figure:
     """Loss after the decay by learning rate; at the best rate by seed."""
     drawing, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 2.8), width_ratios=(1.6, 1))
     best = tuned(table)
-    for i, (method, name) in enumerate(NAMES.items()):
-        for beta, style in zip(MOMENTA, ("o:", "o--", "o-"), strict=True):
+    for i, method in enumerate(NAMES):
+        for beta, style in zip(MOMENTA, ("o--", "o-", "o:"), strict=True):
             part = table[(table["method"] == method) & (table["beta"] == beta)]
+            if part.empty:
+                continue
             means = np.log10(part.set_index("lr")["loss"]).groupby("lr").mean()
-            axes[0].plot(means.index, 10**means, style, ms=2.5, color=OKABE_ITO[COLORS[method]],
-                         label=f"{name}, {beta}")  # fmt: skip
+            axes[0].plot(means.index, 10**means, style, ms=2.5, color=OKABE_ITO[COLORS[method]])
+            if method == "muon":
+                axes[0].plot([], [], style, ms=2.5, color="black", label=f"momentum {beta}")
         values = 10 ** best[method][2]
         axes[1].plot(i + np.linspace(-0.15, 0.15, len(values)), values, "o", ms=4, color=OKABE_ITO[COLORS[method]])
     axes[0].axhline(1e-3, color="black", linewidth=0.6, linestyle=":")
     axes[1].axhline(1e-3, color="black", linewidth=0.6, linestyle=":")
     axes[0].set(xscale="log", yscale="log", xlabel="first learning rate", ylabel="loss after the decay")
-    axes[0].legend(fontsize=5.5, ncols=2, title="method, momentum", title_fontsize=6)
+    axes[0].legend(fontsize=6, loc="upper right")
     axes[1].set(yscale="log", xticks=range(len(NAMES)), title="at the best rate, by seed")
     axes[1].set_xticklabels(list(NAMES.values()), fontsize=7)
     size, seeds = f"{table['n'].iloc[0]}²", table["seed"].nunique()
