@@ -1,6 +1,6 @@
 """Question: on the 500 x 500 problem, does a decayed learning rate leave F-Muon or S-Muon ahead of Muon?
 
-Claim: yes, by little: F-Muon ends at .90 [.84, .96] and S-Muon at .73 [.68, .79] of Muon's loss, all three below 1e-4 on
+Claim: a little: F-Muon ends at .90 [.84, .96] and S-Muon at .73 [.68, .79] of Muon's loss, all three below 1e-4 on
 every seed, where a constant rate takes 770 iterations or more to 1e-3. Normalised descent is 4.7 times behind.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678, the smooth convex problem (there with a constant learning rate only).
