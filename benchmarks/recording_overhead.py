@@ -57,14 +57,16 @@ def batches() -> tuple[torch.Tensor, torch.Tensor]:
     return rows[..., 1:].float().div(255).reshape(64, BATCH, 3, 32, 32), rows[..., 0].long()
 
 
-def training_step(options: dict[str, Any], stack: ExitStack, **recording: Any) -> tuple[nn.Module, Step]:
+def training_step(
+    options: dict[str, Any], stack: ExitStack, *, device: str = "cpu", **recording: Any
+) -> tuple[nn.Module, Step]:
     """The tutorial's net for CIFAR-10 and a function that takes one training step of it with Muon."""
-    model = tutorial_conv_net(seed=0)
+    model = tutorial_conv_net(seed=0).to(device)
     optimizer = Muon([p for p in model.parameters() if p.ndim >= 2], lr=0.01, weight_decay=0.0, **options)
     if recording:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(SpectrumRecorder(optimizer, model, folder, **recording))
-    turns = itertools.cycle(zip(*batches(), strict=True))
+    turns = itertools.cycle(zip(*(part.to(device) for part in batches()), strict=True))
 
     def step() -> None:
         inputs, wanted = next(turns)
