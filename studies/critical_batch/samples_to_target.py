@@ -115,7 +115,7 @@ def figure(table: Any) -> Figure:
             scales.plot(row["theory"], place, "x", color=color, ms=5)
         for axis, what in ((steps, "steps to the target"), (samples, "samples to the target")):
             axis.set(xscale="log", yscale="log", xlabel="batch size B", ylabel=what)
-        samples.legend()
+        samples.legend(fontsize=6)
         scales.set(xscale="log", xlabel="batch size", title="▬ B0, ▲ noise, × bound")
         scales.set_yticks(range(len(found)), found.index)
         note = f"{runs['dataset'].iloc[0]}, d-64-32-10, rate tuned for every point, {runs['seed'].nunique()} seeds "

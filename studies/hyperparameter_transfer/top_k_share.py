@@ -114,7 +114,8 @@ def figure(table: Any) -> Figure:
     axes[0].minorticks_off()
     axes[1].set(xlabel="step", title="k = 10, mean of both matrices", ylim=(0.5, 1.15))
     axes[0].legend()
-    note = "64-{0}-{0}-10 perceptron on digits, {1} steps, ".format(*table[["width", "steps"]].iloc[0])
+    note = "64-{0}-{0}-10 perceptron on digits, {1} steps, {2} seeds".format(
+        *table[["width", "steps"]].iloc[0], table["seed"].nunique())  # fmt: skip
     small_print(drawing, f"{note} (median and range), rates tuned; averaged weights (decay .98), every 10 steps.")
     return drawing
 

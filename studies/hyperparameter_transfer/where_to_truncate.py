@@ -111,7 +111,7 @@ def figure(table: Any) -> Figure:
     axes[3].axhline(1, color="black", linewidth=0.8)
     axes[3].set(xticks=(0, 1), xticklabels=["Adam", "Muon"], xlim=(-0.5, 1.5), title="distance to widest,\ncut / whole")
     taken = table.drop_duplicates(["arm", "width", "seed"])["accepted"]
-    note = f"64-n-n-10 on digits, {table['steps'].iloc[0]} steps, {table['seed'].nunique()} seed(s), muP. Accepted by"
+    note = f"64-n-n-10 on digits, {table['steps'].iloc[0]} steps, {table['seed'].nunique()} seeds, muP. Accepted by"
     small_print(drawing, f"{note} Algorithm 1: {int(taken.sum())} of {len(taken)}. Full line, filled: n = {narrow}.")
     return drawing
 

@@ -81,7 +81,7 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[2].set_yscale("symlog", linthresh=1)
     axes[2].set_xticks(range(len(OPTIMIZERS)), [label for label, _ in OPTIMIZERS.values()])
     axes[2].set(title="curvature of polar(G)\n/ its rotations", xlim=(-0.5, 2.5))
-    first, scale = table.iloc[0], f"{table['seed'].nunique()} seed(s), {table['draws'].max()} rotations"
+    first, scale = table.iloc[0], f"{table['seed'].nunique()} seeds, {table['draws'].max()} rotations"
     small_print(drawing, f"{first['dataset']}, GELU network, middle layer 64 × 64, {first['steps']} steps, float64 loss"
                 f" on {SHOWN} images, {scale}. Bands: all seeds.")  # fmt: skip
     return drawing

@@ -94,7 +94,7 @@ def figure(table: pd.DataFrame) -> Figure:
     axes[2].set_yscale("symlog", linthresh=1)
     axes[2].set(xlabel="training steps", title="curvature of polar(G) / its rotations", ylim=(-50, 80))
     axes[2].legend(loc="center right")
-    scale = f"{table['seed'].nunique()} seed(s), {table['draws'].max()} rotations. Lines: medians; bands: all seeds"
+    scale = f"{table['seed'].nunique()} seeds, {table['draws'].max()} rotations. Lines: medians; bands: all seeds"
     small_print(drawing, f"digits, GELU network 64-64-64-10, middle layer, float64, {scale}; gaps: negative.")
     return drawing
 

@@ -104,7 +104,7 @@ def figure(table: pd.DataFrame) -> Figure:
         matrices = len(table.groupby(["optimizer", "seed", "layer", "kind", "step"]))
         note = (
             f"{table.dataset.iloc[0]}, MLP {_widths(table)}, batch 64, {table.step.max() + 1} steps, "
-            f"{table.seed.nunique()} seed(s), {matrices} matrices recorded in float32, spectra in float64, CPU.\n"
+            f"{table.seed.nunique()} seeds, {matrices} matrices recorded in float32, spectra in float64, CPU.\n"
             "Lines: medians over layers, steps and seeds; bands: smallest to largest. Bottom: every recorded momentum."
         )
         small_print(result, note)

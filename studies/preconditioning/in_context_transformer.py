@@ -98,11 +98,11 @@ def figure(table: pd.DataFrame) -> Figure:
     hessian = table.groupby("condition_number")["hessian_condition"].first()
     axes[0].plot(hessian.index, hessian.to_numpy() / 2, ":", color=OKABE_ITO["grey"], label="Hessian's condition / 2")
     axes[0].plot([], [], "^", color="black", fillstyle="none", ms=5, label="more than (no setting arrived)")
-    axes[0].set(yscale="log", ylabel="steps to relative excess loss 10⁻⁸", title="all methods")
+    axes[0].set(yscale="log", ylabel="steps to relative excess loss 10⁻⁸", title="all methods", ylim=(0.2, 1e21))
     shown = steps.loc[[*NAMES][3:]].where(reached.loc[[*NAMES][3:]], np.nan)["max"].max()
     axes[1].set(title="Muon: exact, and q Newton-Schulz steps", ylim=(0, min(1.1 * shown, 80)))
-    for axis in axes:
-        axis.legend(fontsize=6)
+    axes[0].legend(fontsize=6, ncols=2, loc="upper left")
+    axes[1].legend(fontsize=6)
     scale = f"Linear attention, 16 × 16 weights, {CONTEXT} examples, Q₀ = 0, expected gradients, float64,"
     small_print(drawing, f"{scale} {table['seed'].nunique()} seeds (median, range). Tuned on grids for every point;"
                 " triangles: censored.")  # fmt: skip
