@@ -98,7 +98,7 @@ def test_advantages_compare_groups_of_classes_and_their_claims_can_fail():
     table = pd.DataFrame(rows)
     found = advantages(table, "perceptron")
     assert found["sgd rare"]["mean"] == pytest.approx(40, abs=1)
-    assert found["adamw more"]["mean"] == pytest.approx(40, abs=1)
+    assert found["adamw rare more"]["mean"] == pytest.approx(40, abs=1)
     assert verdicts(tail_classes.claims(table)) == dict.fromkeys(
         ("TC-RARE-MNIST", "TC-MORE-MNIST"), ("holds", ("refuted",))
     )
