@@ -106,6 +106,16 @@ def test_a_step_of_each_route_is_the_librarys_orthogonalizer():
     torch.testing.assert_close(rounded, library, rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("condition", [1e6, 1e9, 1e14])
+def test_the_exact_step_stays_a_step_of_length_one_beyond_the_resolution_of_a_gram_matrix(condition):
+    left, right = (torch.linalg.qr(torch.randn(40, 40, dtype=torch.float64, generator=g)).Q
+                   for g in (torch.Generator().manual_seed(seed) for seed in (0, 1)))  # fmt: skip
+    M = left * torch.logspace(0, -np.log10(condition), 40, dtype=torch.float64) @ right.mT
+    D = blended_direction(M, METHODS["muon"], "exact")
+    torch.testing.assert_close(torch.linalg.svdvals(D), torch.ones(40, dtype=torch.float64), rtol=0, atol=1e-12)
+    assert float((M * D).sum()) == pytest.approx(float(torch.linalg.svdvals(M).sum()), rel=1e-12)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_blend_is_the_oracle_of_its_norm(method):
     M = torch.from_numpy(np.random.default_rng(1).standard_normal((5, 5)))
