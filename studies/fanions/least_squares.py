@@ -1,7 +1,8 @@
 """Question: with a linear decay, each tuned for its horizon, do F-Muon and S-Muon beat Muon on the convex problem?
 
 Claim: F-Muon yes, by 17 to 30 % with an exact polar factor and by 9 to 11 % with 3 Newton-Schulz steps, undecided with
-5; S-Muon by 3 to 9 % exact, by 5 % with 3 steps, undecided with 5. Decays end below 1e-3 after about 60 iterations.
+5; S-Muon by 5 to 9 % exact (undecided at loss 1e-4), by 5 % with 3 steps, undecided with 5. Decays end below 1e-3 after
+about 60 iterations.
 
 Source: Kravatskiy et al. 2025, arXiv 2512.09678, the smooth convex problem (there with a constant learning rate).
 

@@ -44,9 +44,8 @@ def history(n: int, seed: int, lr: float, direction: Callable, *, beta: float, s
 def leading_part(M: torch.Tensor, k: int, frobenius: bool) -> torch.Tensor:
     """P_k(M), or the mean of P_k(M) and M/fro(M)."""
     unit = M / torch.linalg.matrix_norm(M, keepdim=True)
-    squares, vectors = torch.linalg.eigh(unit @ unit.mT)
-    U = vectors[..., -k:]
-    part = (U * squares[..., None, -k:].clamp_min(1e-30).rsqrt()) @ (U.mT @ unit)
+    left, _, right = torch.linalg.svd(unit, full_matrices=False)
+    part = left[..., :k] @ right[..., :k, :]
     return (part + unit) / 2 if frobenius else part
 
 
