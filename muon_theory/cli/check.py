@@ -35,7 +35,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _check(
-    rooms: Annotated[list[str] | None, typer.Argument(help="Rooms; all by default.")] = None,
+    rooms: Annotated[
+        list[str] | None, typer.Argument(help="Rooms, with --tier run studies and their folders too.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="The medium and slow tiers too.")] = False,
     tier: Annotated[
         list[str] | None, typer.Option(help="Only this tier: fast, medium, slow, or run (the studies').")
@@ -58,17 +60,25 @@ def _check(
 
     from muon_theory.reporting.claim_check import check_claims
     from muon_theory.reporting.claim_table import claims_table, details, markdown, summary
-    from muon_theory.reporting.stored_claims import stored_claims
-    from muon_theory.rooms import load_rooms
+    from muon_theory.reporting.stored_claims import belongs, stored_claims
+    from muon_theory.reporting.study import find_studies
+    from muon_theory.rooms import load_rooms, room_names
 
     unknown = [name for name in tier or [] if name not in TIERS]
     if unknown:
         raise ValueError(f"--tier {unknown[0]}: the tiers are {', '.join(TIERS)}")
     if as_json and as_markdown:
         raise ValueError("check: give --json or --markdown, not both")
-    claims = [(room, claim) for room, stated in load_rooms(rooms or None).items() for claim in stated]
+    wanted = "run" in (tier or [])
+    folders = [study for study in find_studies() if wanted]
+    named = [name for name in rooms or [] if name in room_names() or not any(belongs(f, [name]) for f in folders)]
+    claims = [(room, claim) for room, stated in load_rooms(named if rooms else None).items() for claim in stated]
+    stored = []
     if identifier:
         known = {claim.id: None for _, claim in claims}
+        if not known.keys() >= set(identifier):
+            stored = [row for row in stored_claims(figures, rooms) if row["id"] in identifier]
+            known |= {row["id"]: None for row in stored}
         for name in identifier:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
@@ -77,8 +87,8 @@ def _check(
     else:
         tiers = tier or (["fast", "medium", "slow"] if full else ["fast"])
         claims = [(room, claim) for room, claim in claims if claim.tier in tiers]
-    wanted = "run" in (tier or []) or only_constants
-    stored = stored_claims(figures) if wanted and not identifier and (only_constants or not rooms) else []
+        if wanted or only_constants:
+            stored = stored_claims(figures, None if only_constants else rooms)
     rows = stored + check_claims(
         claims, mutate=mutate, workers=workers or cores(), cache=None if no_cache else cache_folder()
     )

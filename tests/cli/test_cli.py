@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ import muon_theory
 from muon_theory.cli import main
 from muon_theory.cli.screen import cache_folder
 
+FIGURES = Path(__file__).parents[2] / "figures"
 COMMANDS = ("list", "run", "check", "train", "spectra", "plan", "report", "fetch")
 
 
@@ -157,6 +159,22 @@ def test_the_claims_of_studies_are_read_from_their_results_and_stale_after_a_cha
         shown = capsys.readouterr().out
     assert "✗ stale" in shown
     assert "1 claim: 1 stale; 1 NOT as expected" in shown
+
+
+def test_check_shows_the_claims_of_a_folder_of_studies_of_a_study_and_by_name(capsys):
+    for words, seen in (
+        (["fanions", "--tier", "run"], ("WK-SMALL", "MC-LOW")), (["fanions/which_k", "--tier", "run"], ("WK-SMALL",)),
+        (["training", "--tier", "run"], ("TC-RARE-MNIST",)), (["--id", "WK-SMALL"], ("WK-SMALL",)),
+    ):  # fmt: skip
+        main(["check", *words, "--json", "--figures", str(FIGURES)])
+        rows = json.loads(capsys.readouterr().out)["claims"]
+        found = {row["id"] for row in rows}
+        assert found >= set(seen), words
+        assert {row["tier"] for row in rows} == {"run"}
+        assert words[0].startswith("--") or all(row["room"].startswith(words[0]) for row in rows)
+    assert found == {"WK-SMALL"}
+    assert main(["check", "dion", "--id", "WK-SMALL", "--figures", str(FIGURES)]) == 2
+    assert main(["check", "nowhere", "--tier", "run"]) == 2
 
 
 def test_a_claim_that_is_not_as_expected_gives_status_one_and_its_details(capsys, monkeypatch):
