@@ -1,4 +1,8 @@
-"""The comparison after a decay, on losses that were made up: direction of the difference, best rate, target."""
+"""The comparison after a decay, on losses that were made up: direction of the difference, target; and one real run."""
+
+import itertools
+import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,33 +10,42 @@ import pytest
 
 from studies.fanions import least_squares_decayed as study
 
+SHIFTS = {"muon": 0.0, "f_muon": -0.3, "s_muon": 0.2, "nsgd": 0.5}
+
 
 def _made(shifts: dict[str, float]) -> pd.DataFrame:
+    """Losses 10^(-4 + shift) of paired runs; the tuning trials are much lower and must not count."""
     noise = np.random.default_rng(0)
-    return pd.DataFrame([
-        {"method": method, "lr": lr, "beta": beta, "n": 500, "steps": 400, "seed": seed,
-         "loss": 10 ** (-4 + shift + 4 * np.log10(lr / 0.1) ** 2 + 9 * (0.9 - beta) + 0.01 * noise.normal())}
-        for method, shift in shifts.items() for lr in (0.01, 0.1, 0.3) for beta in (0.8, 0.9) for seed in range(5)
-    ])  # fmt: skip
+    pairs = [("nsgd", "exact"), *itertools.product(("muon", "f_muon", "s_muon"), study.ROUTES)]
+    rows = [
+        {"method": method, "route": route, "steps": steps, "lr": 0.1, "momentum": 0.9, "n": 500, "seed": seed,
+         "step": steps, "phase": phase,
+         "test_loss": -4 + shifts[method] + (400 - steps) / 100 + 0.01 * noise.normal() - 3 * (phase == "tuning")}
+        for (method, route), steps, seed, phase in itertools.product(pairs, (100, 400), range(5), ("runs", "tuning"))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def test_who_is_ahead_and_by_how_much():
-    table = _made({"muon": 0.0, "f_muon": -0.3, "s_muon": 0.2, "nsgd": 0.5})
-    assert {method: best[:2] for method, best in study.tuned(table).items()} == dict.fromkeys(study.NAMES, (0.1, 0.9))
-    assert study.against_muon(table, "f_muon")[0] == pytest.approx(-0.3, abs=0.05)
+    table = _made(SHIFTS)
+    for method, shift in SHIFTS.items():
+        for route in study.ROUTES:
+            assert study.against_muon(table, 400, route, method).mean == pytest.approx(shift, abs=0.05)
     verdicts = {claim.id: claim.check().verdict for claim in study.claims(table)}
-    assert verdicts == {"LS-28": "holds", "LS-29": "holds", "LS-30": "refuted", "LS-31": "refuted"}
+    ahead = {"f_muon": "holds", "s_muon": "refuted", "nsgd": "refuted"}
+    assert verdicts == {"LS-28": "holds"} | {name: ahead[method] for name, method, *_ in study.DECIDED}
 
 
 def test_a_method_that_misses_the_target_is_told():
-    table = _made({"muon": 0.0, "f_muon": 0.0, "s_muon": 1.5, "nsgd": 0.0})
+    table = _made(SHIFTS | {"s_muon": 1.5})
     assert study.claims(table)[0].check().verdict == "refuted"
-    assert (study.claims(table.assign(n=24))) == []
+    assert study.claims(table.assign(n=24)) == []
 
 
-def test_a_cell_gives_a_row_a_seed_and_a_better_loss_than_the_start():
-    rows = study.cell("muon", lr=0.1, beta=0.9, n=24, steps=40, seeds=[0, 1])
-    assert [row["seed"] for row in rows] == [0, 1]
-    start = [study.least_squares(24, seed) for seed in (0, 1)]
-    for row, problem in zip(rows, start, strict=True):
-        assert 0 < row["loss"] < 0.1 * float(problem.value(problem.start)) * (500 / 24) ** 2
+def test_a_decayed_run_ends_lower_than_it_starts_and_a_diverged_one_counts_as_worst():
+    run: dict[str, Any] = {"method": "muon", "route": "ns3_bf16", "steps": 40, "momentum": 0.9, "n": 24, "seed": 0,
+                           "windows": 1}  # fmt: skip
+    [row] = study.cell(**run, lr=0.1)
+    problem = study.least_squares(24, 0)
+    assert row["test_loss"] < math.log10(0.1 * float(problem.value(problem.start)) * (500 / 24) ** 2)
+    assert study.cell(**run, lr=1e30)[0]["test_loss"] == math.inf
