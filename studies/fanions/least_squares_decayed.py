@@ -104,7 +104,7 @@ def figure(table: pd.DataFrame) -> Figure:
                                  mfc="white" if d.word == "undecided" else color)  # fmt: skip
     for axis in axes:
         axis.set_xticks(range(len(groups)), [f"{ROUTES[route]}\n{steps} its" for steps, route in groups], fontsize=5.5)
-        axis.set(yscale="log")
+        axis.set(yscale="log", xlabel="way to the polar factor, length of the run")
     axes[0].set(ylabel="loss after the decay", title="a  every seed")
     axes[0].axhline(1e-3, color="black", linewidth=0.6, linestyle=":")
     axes[1].axhline(1, color=OKABE_ITO["blue"], linewidth=0.8)
