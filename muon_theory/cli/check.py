@@ -70,14 +70,14 @@ def _check(
     if as_json and as_markdown:
         raise ValueError("check: give --json or --markdown, not both")
     wanted = "run" in (tier or [])
-    folders = [study for study in find_studies() if wanted]
-    named = [name for name in rooms or [] if name in room_names() or not any(belongs(f, [name]) for f in folders)]
+    studies = find_studies() if wanted else ()
+    named = [name for name in rooms or [] if name in room_names() or not any(belongs(s, [name]) for s in studies)]
     claims = [(room, claim) for room, stated in load_rooms(named if rooms else None).items() for claim in stated]
     stored = []
     if identifier:
         known = {claim.id: None for _, claim in claims}
         if not known.keys() >= set(identifier):
-            stored = [row for row in stored_claims(figures, rooms) if row["id"] in identifier]
+            stored = [row for row in stored_claims(figures, rooms or None) if row["id"] in identifier]
             known |= {row["id"]: None for row in stored}
         for name in identifier:
             if name not in known:
@@ -88,7 +88,7 @@ def _check(
         tiers = tier or (["fast", "medium", "slow"] if full else ["fast"])
         claims = [(room, claim) for room, claim in claims if claim.tier in tiers]
         if wanted or only_constants:
-            stored = stored_claims(figures, None if only_constants else rooms)
+            stored = stored_claims(figures, None if only_constants else rooms or None)
     rows = stored + check_claims(
         claims, mutate=mutate, workers=workers or cores(), cache=None if no_cache else cache_folder()
     )

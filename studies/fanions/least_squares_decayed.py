@@ -36,7 +36,7 @@ ROUTES = {"ns3_bf16": "3 steps, bfloat16", "ns5": "5 steps", "exact": "exact"}
 NAMES = {"muon": "Muon", "f_muon": "F-Muon", "s_muon": "S-Muon", "nsgd": "normalised"}
 COLORS = {"muon": "blue", "f_muon": "vermillion", "s_muon": "green", "nsgd": "grey"}
 BY = ["steps", "route", "method"]
-DECIDED = (
+DECIDED = (  # all rows of F- and S-Muon whose interval leaves out 1 (the others are undecided), one of nsgd
     ("LS-29", "f_muon", "exact", 400), ("LS-30", "s_muon", "ns3_bf16", 400), ("LS-31", "nsgd", "ns3_bf16", 400),
     ("LS-32", "f_muon", "ns5", 400), ("LS-33", "s_muon", "exact", 100), ("LS-34", "f_muon", "ns3_bf16", 100),
     ("LS-35", "s_muon", "ns3_bf16", 100), ("LS-36", "f_muon", "ns5", 100), ("LS-37", "s_muon", "ns5", 100),
