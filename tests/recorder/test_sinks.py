@@ -7,6 +7,7 @@ import logging
 import math
 import sqlite3
 import struct
+import time
 
 import pytest
 import torch
@@ -184,12 +185,11 @@ def test_a_writer_of_the_users_is_shared_and_left_open(tmp_path):
     assert len(shown) == 5
 
 
-def _wandb_rows(folder):
-    """The history of the one offline run below a folder."""
+def _wandb_records(data):
+    """The records of an offline run's file."""
     from wandb.proto import wandb_internal_pb2
 
-    (path,) = folder.rglob("*.wandb")
-    data, position, rows, payload = path.read_bytes(), 7, [], b""
+    position, payload = 7, b""
     while position + 7 <= len(data):  # LevelDB's log format: blocks of 32 KiB, records of whole or split payloads
         if 2**15 - position % 2**15 < 7:
             position += 2**15 - position % 2**15
@@ -197,10 +197,22 @@ def _wandb_rows(folder):
         length, part = struct.unpack_from("<HB", data, position + 4)
         payload = (b"" if part in {1, 2} else payload) + data[position + 7 : position + 7 + length]
         position += 7 + length
-        record = wandb_internal_pb2.Record()
-        if part in {1, 4} and record.ParseFromString(payload) and record.WhichOneof("record_type") == "history":
-            rows.append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item})
-    return rows
+        if part in {1, 4}:
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(payload)
+            yield record
+
+
+def _wandb_rows(folder):
+    """The history of the one offline run below a folder, once its process has written the end: finish does not wait."""
+    (path,), records = folder.rglob("*.wandb"), []
+    for _ in range(300):
+        records = list(_wandb_records(path.read_bytes()))
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            break
+        time.sleep(0.1)
+    items = [record.history.item for record in records if record.WhichOneof("record_type") == "history"]
+    return [{"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in row} for row in items]
 
 
 @pytest.mark.filterwarnings("ignore")
