@@ -2,8 +2,9 @@
 
 Claim: Every step count that its instance and grid determine is reproduced within 5 %, and so are the tuned counts of
 Muon that our grid misses, in settings that were found (columns `setting`, `found`). Counts of SignGD and Adam vary
-with the random eigenbasis and the grid they are tuned over; ours are given with their range over seeds, and each count
-of the notes is met within 5 % by one of 20 instances on a grid of the size they give (again `setting`, `found`).
+with the random eigenbasis and the grid they are tuned over: ours are given with their range over seeds, and each count
+of the notes lies within the range of 20 instances on a grid of the size they give (again `setting`, `found`). The
+median over these is within 5 % up to kappa = 300; at 1000 it is 7 % below (SignGD) and 16 % above (Adam).
 
 Source: derivation notes on arXiv 2601.13474, of which only the abstract was read: sections 1.5 (other methods) and 1.7
 (in-context regression). Nothing here is the paper's table. The other sections: `published_tables`.
@@ -32,7 +33,8 @@ from muon_theory.rooms.preconditioning.gradient_descent import (
 from muon_theory.rooms.preconditioning.iteration_counts import iteration_counts, regression_instances
 from studies.preconditioning import published_tables as other
 from studies.preconditioning._found_settings import tuned_regression
-from studies.preconditioning.published_tables import CHANCE, FIXED, SCALES, SEEDS, best_counts, tidy
+from studies.preconditioning._table_claims import CHANCE, FIXED, table_claims
+from studies.preconditioning.published_tables import SCALES, SEEDS, best_counts, tidy
 
 KAPPAS = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 METHODS: dict[str, tuple[int, ...]] = {
@@ -93,5 +95,5 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
-    """Every entry that its instance determines is within 5 %; for the full profile."""
-    return other.claims(table, "MF-METHOD-TABLES", len(PARTS))
+    """As of `published_tables`; for the full profile."""
+    return table_claims(table, "MF-METHOD-TABLES") if set(table["section"].astype(str)) == set(PARTS) else []
