@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def _check(
     rooms: Annotated[
-        list[str] | None, typer.Argument(help="Rooms, with --tier run studies and their folders too.")
+        list[str] | None, typer.Argument(help="Rooms, all by default; with --tier run studies and their folders too.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="The medium and slow tiers too.")] = False,
     tier: Annotated[
